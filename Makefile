@@ -1,0 +1,104 @@
+# Installs, runs and tests Mortise. Plain `make` lists what there is.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+PY := .venv/bin/python
+UV := .tools/bin/uv
+# `make test ARGS="-k journal -x"` hands words on to pytest; so do quick and docs. `make run ARGS=--strict` hands them to serve.
+ARGS ?=
+# The first Python that is new enough; `make run PYTHON=/path/to/python3.12` chooses another.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+PO := $(shell find core addons -name '*.po' 2>/dev/null)
+
+.PHONY: help run setup test quick bench lint fix docs lock notices
+
+help: ## list these targets
+	@echo "Mortise. Start with: make run"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: setup ## install what is missing, bring the database up to date, and serve
+	@exec $(PY) run.py serve $(ARGS)
+
+setup: .venv/.runtime core/web/static/vendor/.ok .venv/.translations ## only install
+
+test: .venv/.dev setup ## install what tests need, and run all of them
+	$(PY) -m tests.servers install
+	$(PY) -m tests.guards
+	.venv/bin/ruff check --quiet .
+	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not alone" $(ARGS)
+	$(PY) -m pytest -m "alone" $(ARGS) || [ $$? -eq 5 ]
+
+quick: .venv/.dev setup ## the fast tests, under three minutes, without a browser
+	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow and not browser and not alone" $(ARGS)
+
+bench: setup ## measure speed on a big set of made-up records
+	$(PY) run.py bench $(ARGS)
+
+lint: .venv/.dev ## look for faults in the code
+	.venv/bin/ruff check .
+	$(PY) -m tests.guards
+
+fix: .venv/.dev ## repair what lint can repair, and format
+	.venv/bin/ruff check --fix-only --quiet .
+	.venv/bin/ruff format --quiet .
+
+docs: .venv/.dev setup ## check the documents: their code is run, their lists must be complete
+	$(PY) -m pytest tests/docs $(ARGS)
+
+lock: .tools/.ok ## for maintainers: renew the lock files (ARGS=--upgrade takes the newest versions)
+	$(COMPILE) pyproject.toml -o requirements.lock $(ARGS)
+	$(COMPILE) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock $(ARGS)
+	$(COMPILE) --group tools -o requirements-tools.lock $(ARGS)
+	PATH="$(CURDIR)/.tools/bin:$$PATH" npm install --ignore-scripts --package-lock-only
+
+notices: setup ## for maintainers: renew THIRD-PARTY.md from what is installed
+	$(PY) -I deploy/notices.py > THIRD-PARTY.md
+
+COMPILE = $(UV) pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate
+
+# uv does not read pip's settings: where a firm has set a mirror for pip, uv is told of it.
+SYNC = mirror="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$(.tools/bin/python -m pip config get global.index-url 2>/dev/null)}}"; \
+	[ -z "$$mirror" ] || export UV_DEFAULT_INDEX="$$mirror"; \
+	$(UV) pip sync -q --require-hashes --python $(PY)
+
+# uv and Node, in an environment of their own, so that .venv holds exactly what the lock file says.
+.tools/.ok: requirements-tools.lock
+	@[ -n "$(PYTHON)" ] || { echo "Mortise needs Python 3.11 or newer. Debian, Ubuntu: sudo apt-get install python3 python3-venv. macOS: brew install python"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python cannot make environments here. Type: sudo apt-get install python3-venv"; exit 1; }
+	@echo "Installing the tools (uv, Node) …"
+	@rm -rf .tools && $(PYTHON) -m venv .tools
+	@.tools/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r requirements-tools.lock
+	@touch $@
+
+.venv/bin/python: | .tools/.ok
+	@$(PYTHON) -m venv --without-pip .venv
+
+.venv/.runtime: requirements.lock .tools/.ok | .venv/bin/python
+	@echo "Installing what Mortise needs …"
+	@rm -f .venv/.dev
+	@$(SYNC) requirements.lock
+	@touch $@
+
+# The packages for tests come on top of those to run; the one environment holds either set.
+.venv/.dev: requirements-dev.lock requirements.lock .tools/.ok | .venv/bin/python
+	@echo "Installing what the tests need …"
+	@$(SYNC) requirements-dev.lock
+	@touch .venv/.runtime $@
+
+node_modules/.ok: package-lock.json package.json .npmrc .tools/.ok
+	@echo "Fetching the files for the browser …"
+	@PATH="$(CURDIR)/.tools/bin:$$PATH" npm ci --ignore-scripts --loglevel=error
+	@touch $@
+
+core/web/static/vendor/.ok: node_modules/.ok core/web/assets.py
+	@$(PYTHON) -I core/web/assets.py
+	@touch $@
+
+.venv/.translations: .venv/.runtime $(PO)
+	@[ ! -f run.py ] || $(PY) run.py translate compile
+	@touch $@
