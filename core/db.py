@@ -1,0 +1,119 @@
+"""The database: one engine, one session a request, and the few habits that make SQLite and PostgreSQL behave alike."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flask import has_app_context
+from flask.globals import app_ctx
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+from sqlalchemy.pool import QueuePool
+from sqlalchemy.util import immutabledict
+
+LOCK_TIMEOUT_SECONDS = 30
+
+
+def _scope() -> Any:
+    return id(app_ctx._get_current_object()) if has_app_context() else threading.get_ident()
+
+
+class MortiseSession(Session):
+    """The session of a request, job or command; `core.rules` and `core.journal` listen to it."""
+
+
+class Database:
+    """The application's database; made once by `connect`, asked everywhere as `db`."""
+
+    def __init__(self) -> None:
+        self.engine: Engine | None = None
+        self.session: scoped_session[MortiseSession] = scoped_session(sessionmaker(class_=MortiseSession, autoflush=False), scopefunc=_scope)
+
+    @property
+    def ready(self) -> bool:
+        """True once `connect` was called."""
+        return self.engine is not None
+
+    @property
+    def is_sqlite(self) -> bool:
+        """True on the embedded database."""
+        return self.engine is not None and self.engine.dialect.name == "sqlite"
+
+    def connect(self, url: str, *, pool_size: int = 10) -> None:
+        """Point the house at ``url``; an earlier engine is closed."""
+        if self.engine is not None:
+            self.session.remove()
+            self.engine.dispose()
+        self.engine = make_engine(url, pool_size=pool_size)
+        self.session.configure(bind=self.engine)
+
+    def read_only(self) -> None:
+        """Make the rest of this request unable to write: GET and HEAD never change anything."""
+        session = self.session()
+        session.execution_options = immutabledict(session.execution_options).union({"mortise_read_only": True})
+
+    def remove(self) -> None:
+        """Give the session's connection back; what was not committed is gone."""
+        self.session.remove()
+
+    @contextmanager
+    def short(self) -> Iterator[Connection]:
+        """A short transaction on a connection of its own, committed at the end (numbers, sign-in counters, leases)."""
+        assert self.engine is not None
+        with self.engine.connect() as connection:
+            with connection.begin():
+                yield connection
+
+
+def make_engine(url: str, *, pool_size: int = 10) -> Engine:
+    """An engine with the house's habits; `_sqlite_habits` says what SQLite needs."""
+    if url.startswith("sqlite"):
+        engine = create_engine(url, connect_args={"timeout": LOCK_TIMEOUT_SECONDS}, pool_size=pool_size, max_overflow=pool_size * 2, poolclass=QueuePool)
+        _sqlite_habits(engine)
+    else:
+        if url.startswith("postgres://"):
+            url = "postgresql://" + url.removeprefix("postgres://")
+        if url.startswith("postgresql://"):
+            url = "postgresql+psycopg://" + url.removeprefix("postgresql://")
+        engine = create_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, pool_recycle=1800)
+    return engine
+
+
+def _sqlite_habits(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: sqlite3.Connection, _record: Any) -> None:
+        # The driver's own BEGIN is deferred and too late; SQLAlchemy's begin event below emits the right one.
+        connection.isolation_level = None
+        for pragma in (
+            f"busy_timeout={LOCK_TIMEOUT_SECONDS * 1000}",
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "foreign_keys=ON",
+            "cache_size=-32000",
+            "mmap_size=268435456",
+            "temp_store=MEMORY",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("mortise_read_only"):
+            connection.exec_driver_sql("PRAGMA query_only=ON")
+            connection.exec_driver_sql("BEGIN")
+        else:
+            connection.exec_driver_sql("PRAGMA query_only=OFF")
+            # Two requests that read first and write later can neither dead-lock nor lose an update (DESIGN 9).
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@event.listens_for(MortiseSession, "after_begin")
+def _begin_read_only(session: Session, _transaction: Any, connection: Connection) -> None:
+    if session.execution_options.get("mortise_read_only") and connection.dialect.name == "postgresql":
+        connection.execute(text("SET TRANSACTION READ ONLY"))
+
+
+db = Database()

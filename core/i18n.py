@@ -1,0 +1,91 @@
+"""English in the source, the person's language on the page: gettext over the catalogues of core and every addon."""
+
+from __future__ import annotations
+
+import gettext as _gettext
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from core.context import actor
+
+LANGUAGES = {"en": "English", "zh_Hans": "简体中文", "zh_Hant": "繁體中文"}
+_folders: list[Path] = [Path(__file__).parent / "translations"]
+
+
+def add_catalogue(folder: Path) -> None:
+    """Let an addon's ``translations/`` take part; earlier folders win for the same English words."""
+    if folder not in _folders:
+        _folders.append(folder)
+        catalogue.cache_clear()
+
+
+@lru_cache(maxsize=16)
+def catalogue(language: str) -> _gettext.NullTranslations:
+    """All catalogues of one language, merged; an empty one for English."""
+    merged: _gettext.NullTranslations = _gettext.NullTranslations()
+    if language == "en":
+        return merged
+    for folder in reversed(_folders):
+        compiled = folder / language / "LC_MESSAGES" / "messages.mo"
+        if not compiled.exists():
+            continue
+        with compiled.open("rb") as stream:
+            found = _gettext.GNUTranslations(stream)
+        found.add_fallback(merged)
+        merged = found
+    return merged
+
+
+def best_language(accepted: str | None) -> str:
+    """The house's language for a browser's Accept-Language header (``zh-TW`` and ``zh-HK`` read zh_Hant)."""
+    for part in (accepted or "").lower().split(","):
+        tag = part.split(";")[0].strip().replace("_", "-")
+        if tag.startswith("zh"):
+            return "zh_Hant" if any(mark in tag for mark in ("hant", "tw", "hk", "mo")) else "zh_Hans"
+        if tag.startswith("en"):
+            return "en"
+    return "en"
+
+
+def gettext(message: str, **values: Any) -> str:
+    """``message`` in the acting person's language, with ``%(name)s`` filled in."""
+    found = catalogue(actor().language).gettext(message) if message else ""
+    return found % values if values else found
+
+
+def ngettext(one: str, many: str, count: int, **values: Any) -> str:
+    """The form of the sentence for ``count``, which is available as ``%(count)s``."""
+    return catalogue(actor().language).ngettext(one, many, count) % {"count": count, **values}
+
+
+class Lazy(str):
+    """A sentence that is translated when it is shown, not when the module is read."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return gettext(str.__str__(self))
+
+    def __html__(self) -> str:
+        from markupsafe import escape
+
+        return str(escape(str(self)))
+
+    @property
+    def source(self) -> str:
+        """The English words."""
+        return str.__str__(self)
+
+
+def lazy(message: str) -> Lazy:
+    """Mark ``message`` for translation at the moment it is shown; for class attributes and decorators."""
+    return Lazy(message)
+
+
+def t(label: str) -> str:
+    """A label of a model, field or option in the acting person's language."""
+    return gettext(str.__str__(label))
+
+
+_ = gettext

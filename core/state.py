@@ -1,0 +1,74 @@
+"""One number tells every process that fields, dictionaries, settings or addons have changed: read once a request."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, MetaData, String, Table, select
+
+from core.context import actor
+from core.db import db
+from core.model import Model
+
+_metadata: MetaData = Model.metadata
+core_state = Table(
+    "core_state",
+    _metadata,
+    Column("name", String(40), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+_lock = threading.Lock()
+_bumped = threading.local()
+
+
+def generation() -> int:
+    """The generation of the configuration that this request sees; one statement a request."""
+    memo = actor().memo
+    found = memo.get("generation")
+    if found is None:
+        found = memo["generation"] = db.session.execute(select(core_state.c.value).where(core_state.c.name == "generation")).scalar() or 0
+    return found
+
+
+def bump() -> None:
+    """Say that configuration has changed; takes effect with the transaction it is part of, for all other processes."""
+    session = db.session()
+    done = session.execute(core_state.update().where(core_state.c.name == "generation").values(value=core_state.c.value + 1))
+    if not done.rowcount:
+        session.execute(core_state.insert().values(name="generation", value=1))
+    actor().memo.clear()
+    actor().memo["generation"] = session.execute(select(core_state.c.value).where(core_state.c.name == "generation")).scalar()
+    # What this transaction computes from now on is not yet true for others: it must not reach the process's caches.
+    actor().memo["uncommitted"] = True
+
+
+def cached_by_generation(compute: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep a function's results in this process until the generation changes.
+
+    Results computed in a transaction that itself bumped the generation live only in the request's memo,
+    since the transaction may still be rolled back.
+    """
+    kept: dict[str, Any] = {"generation": None, "values": {}}
+
+    @wraps(compute)
+    def cached(*args: Any) -> Any:
+        current = generation()
+        memo = actor().memo
+        if memo.get("uncommitted"):
+            own = memo.setdefault(("uncommitted", compute), {})
+            if args not in own:
+                own[args] = compute(*args)
+            return own[args]
+        with _lock:
+            if kept["generation"] != current:
+                kept["generation"], kept["values"] = current, {}
+            values = kept["values"]
+        if args not in values:
+            values[args] = compute(*args)
+        return values[args]
+
+    return cached
