@@ -225,10 +225,13 @@ def _within_reach(programs: Path, server: Server) -> Path:
     try:
         server.run(programs / "postgres", "--version")
     except (PermissionError, RuntimeError):
-        copy = server.folder / "programs"
-        shutil.copytree(programs.parent, copy, symlinks=True)
-        subprocess.run(["chown", "-R", server.account, copy], check=True)
-        return copy / programs.name
+        wheel, site = programs.parents[1], server.folder / "site"
+        # The programs look for their libraries beside the wheel's folder, by a path relative to their own.
+        for part in (programs.parent, wheel.with_name(f"{wheel.name}.libs")):
+            if part.is_dir():
+                shutil.copytree(part, site / part.relative_to(wheel.parent), symlinks=True)
+        subprocess.run(["chown", "-R", server.account, site], check=True)
+        return site / programs.relative_to(wheel.parent)
     return programs
 
 
