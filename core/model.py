@@ -156,8 +156,9 @@ def _build_field(cls: type, owner: type, name: str, declared: Declared, addon: s
         made.kind, made.indexed = KINDS["link"], True
         made.target_table, target = _target(cls, name, wanted)
         column = mapped_column(
-            f"{name}_id", Integer, ForeignKey(f"{made.target_table}.id", ondelete="RESTRICT"), nullable=optional, index=spec["index"], info=info
-        )
+            f"{name}_id", Integer, ForeignKey(f"{made.target_table}.id", ondelete="RESTRICT"), nullable=optional, index=spec["index"],
+            active_history=True, info=info,
+        )  # fmt: skip
         remote = {"remote_side": f"{cls.__name__}.id"} if target == cls.__name__ else {}
         return made, {
             f"{name}_id": column,
@@ -185,7 +186,7 @@ def _build_field(cls: type, owner: type, name: str, declared: Declared, addon: s
             _option_seeds[made.choices] = (addon, list(spec["choices"] or []))
     column = mapped_column(
         name, made.kind.column_type(made), nullable=not made.required or made.number_rule is not None, unique=spec["unique"] or None,
-        index=spec["index"] or None, info=info,
+        index=spec["index"] or None, active_history=True, info=info,
     )  # fmt: skip
     return made, {name: column}
 
@@ -276,7 +277,7 @@ def system_columns() -> dict[str, Any]:
         "changed_at": mapped_column(DateTime, nullable=True, index=True, sort_order=902),
         "changed_by_id": mapped_column(Integer, ForeignKey("ab_user.id", ondelete="RESTRICT"), nullable=True, sort_order=903),
         "version": mapped_column(Integer, nullable=False, default=1, server_default="1", sort_order=904),
-        "custom": mapped_column(MutableDict.as_mutable(_json()), nullable=True, sort_order=905),
+        "custom": mapped_column(MutableDict.as_mutable(_json()), nullable=True, active_history=True, sort_order=905),
         "title_key": mapped_column(String(120), nullable=True, index=True, sort_order=906),
     }
 
@@ -363,6 +364,13 @@ def links_to(model: type) -> list[tuple[type, Field]]:
 def part_of(model: type) -> Field | None:
     """The link that makes ``model`` a part of another, if it has one."""
     return next((one for one in model.__fields__.values() if one.part_of), None)
+
+
+def model_label(model: type, many: bool = False) -> str:
+    """What a model is called in the acting person's language."""
+    from core.i18n import t
+
+    return t(model.label_many if many else model.label)
 
 
 def is_owned(model: type) -> bool:

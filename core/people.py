@@ -69,7 +69,6 @@ class Department(Model):
     name: Mapped[str] = field(search=True)
     parent: Mapped[Department | None] = link()  # noqa: F821
     head: Mapped[MortiseUser | None] = link()
-    path: Mapped[str | None] = field(hidden=True, readonly=True, index=True, max_length=400)
 
 
 class Post(Model):

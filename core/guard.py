@@ -1,0 +1,99 @@
+"""The two listeners that make rights hold for any code: reads are filtered, writes are checked, bulk statements refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.orm import Mapper, ORMExecuteState, with_loader_criteria
+from sqlalchemy.sql import visitors
+
+from core.context import actor
+from core.db import MortiseSession
+from core.errors import Invalid, Refused
+from core.i18n import gettext as _
+from core.model import Recorded, fields_of, is_half, is_owned, model_label, models
+from core.rules import rights, visible_ids
+
+
+@event.listens_for(MortiseSession, "do_orm_execute")
+def _filter_reads(state: ORMExecuteState) -> None:
+    options = state.execution_options
+    if state.is_insert or state.is_update or state.is_delete:
+        table = getattr(state.statement, "table", None)
+        if table is not None and table.name in models() and not options.get("mortise_core"):
+            raise RuntimeError(f"{table.name} is written through records(…) or the session, never by a bulk statement.")
+        return
+    if not state.is_select or state.is_column_load or options.get("mortise_rules") is False or actor().system:
+        return
+    classes = _classes_in(state.statement)
+    if not classes:
+        return
+    mine = rights()
+    criteria = []
+    for model in classes:
+        reach = mine.row_filter(model, "read")
+        if reach is not None:
+            criteria.append(with_loader_criteria(model, reach, include_aliases=True, propagate_to_loaders=False))
+    if criteria:
+        state.statement = state.statement.options(*criteria)
+
+
+def _classes_in(statement: Any) -> set[type]:
+    """The models that a statement touches, in sub-queries too; all models when it joins some by a loader option."""
+    found: set[type] = set()
+    for element in visitors.iterate(statement):
+        entity = element._annotations.get("parententity") if hasattr(element, "_annotations") else None
+        mapper: Mapper[Any] | None = getattr(entity, "mapper", None)
+        if mapper is not None and (issubclass(mapper.class_, Recorded) or is_half(mapper.class_)):
+            found.add(mapper.class_)
+    for option in getattr(statement, "_with_options", ()):
+        for part in getattr(option, "context", ()):
+            if ("lazy", "joined") in (getattr(part, "strategy", None) or ()):
+                return set(models().values())
+    return found
+
+
+def check_writes(session: Any, pending: dict[Any, tuple[str, dict[str, tuple[Any, Any]]]]) -> None:
+    """Refuse a flush that writes what the acting person may not write (called by the journal, before anything is written).
+
+    Raises `Refused` for a record out of reach and `Invalid` for a link to a record the person may not read.
+    """
+    for record in (*session.new, *session.dirty, *session.deleted):
+        if is_half(type(record)):
+            raise Refused(_("These records can only be read here."))
+    who = actor()
+    if who.system:
+        return
+    mine = rights()
+    linked: dict[type, dict[int, tuple[Any, str]]] = {}
+    for record, (verb, changes) in pending.items():
+        model = type(record)
+        verdict = mine.covers(record, verb, old=verb != "create")
+        if not verdict:
+            raise Refused(refusal(verb, model), verdict)
+        if verb == "edit" and is_owned(model) and ({"owner", "department"} & set(changes)):
+            if not mine.covers(record, "edit") and not mine.covers(record, "transfer", old=True):
+                raise Refused(_("You may not hand this record to somebody outside of what you may edit."), mine.covers(record, "transfer", old=True))
+        for name, (_old, new) in changes.items():
+            one = model.__fields__.get(name) or fields_of(model).get(name)
+            if one is not None and one.kind.name in ("link", "links") and new:
+                for target_id in new if isinstance(new, list) else [new]:
+                    linked.setdefault(one.target, {})[target_id] = (record, name)
+    for target, wanted in linked.items():
+        seen = visible_ids(target, wanted)
+        for target_id, (_record, name) in wanted.items():
+            # A record made in this very flush is the person's own doing and has been checked above.
+            if target_id not in seen and not any(type(one) is target and one.id == target_id for one in pending):
+                raise Invalid({name: _("There is no such record, or it is not visible to you.")})
+
+
+def refusal(verb: str, model: type) -> str:
+    """The sentence that says which right is missing."""
+    sentences = {
+        "create": _("You may not create %(label)s.", label=model_label(model, many=True)),
+        "edit": _("You may not change this record of %(label)s.", label=model_label(model, many=True)),
+        "delete": _("You may not delete this record of %(label)s.", label=model_label(model, many=True)),
+        "read": _("You may not read %(label)s.", label=model_label(model, many=True)),
+    }
+    return sentences.get(verb) or _("You may not do this with %(label)s.", label=model_label(model, many=True))

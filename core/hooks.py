@@ -1,0 +1,90 @@
+"""`@hook.after_save(Case)`: how addons say what happens by itself, and how core calls the ones that are on."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pluggy
+
+from core import hookspecs
+from core.errors import Misbuilt
+from core.model import loading
+
+_mark = pluggy.HookimplMarker("mortise")
+_pending: list[Any] = []
+_manager = pluggy.PluginManager("mortise")
+_manager.add_hookspecs(hookspecs)
+
+
+class Hook:
+    """The decorators; one attribute for each spec in `core.hookspecs`."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in hookspecs.NAMES:
+            raise Misbuilt(f"There is no hook called {name!r}; the hooks are {', '.join(hookspecs.NAMES)}.")
+
+        def decorator(*models: Any) -> Any:
+            if len(models) == 1 and inspect.isfunction(models[0]):
+                return _keep(name, models[0], ())
+            if models and name not in hookspecs.BY_MODEL:
+                raise Misbuilt(f"@hook.{name} takes no model.")
+            return lambda function: _keep(name, function, models)
+
+        return decorator
+
+
+def _keep(name: str, function: Callable[..., Any], models: tuple[type, ...]) -> Callable[..., Any]:
+    allowed = set(inspect.signature(getattr(hookspecs, name)).parameters)
+    for argument in inspect.signature(function).parameters:
+        if argument not in allowed:
+            where = f"{inspect.getsourcefile(function)}:{function.__code__.co_firstlineno}"
+            raise Misbuilt(f"{function.__name__} ({where}): the hook {name} gives no {argument!r}; it gives {', '.join(sorted(allowed))}.")
+    plugin = SimpleNamespace(addon=loading["addon"], models=models, function=function, **{name: _mark(function, specname=name)})
+    _pending.append(plugin)
+    return function
+
+
+hook = Hook()
+
+
+def forget(addon: str) -> None:
+    """Drop what a broken addon had registered before it failed."""
+    _pending[:] = [plugin for plugin in _pending if plugin.addon != addon]
+
+
+def register_all(order: list[str]) -> None:
+    """Hand all hooks to pluggy so that dependencies run first and, within an addon, in the order written."""
+    for plugin in _manager.get_plugins():
+        _manager.unregister(plugin)
+    places = {name: place for place, name in enumerate(["core", *order])}
+    _callers.clear()
+    # pluggy calls the last registered first.
+    for number, plugin in reversed(sorted(enumerate(_pending), key=lambda one: (places.get(one[1].addon, 999), one[0]))):
+        _manager.register(plugin, name=f"{plugin.addon}:{number}:{plugin.function.__name__}")
+
+
+_callers: dict[Any, Any] = {}
+
+
+def call(name: str, model: type | None = None, **arguments: Any) -> list[Any]:
+    """Call a hook for the addons that are on; ``model`` leaves out hooks made for other models."""
+    from core.addons import asleep
+
+    sleeping = asleep()
+    key = (name, model, sleeping)
+    caller = _callers.get(key)
+    if caller is None:
+        out = [
+            plugin for plugin in _manager.get_plugins()
+            if plugin.addon in sleeping or (plugin.models and model is not None and not any(issubclass(model, one) for one in plugin.models))
+        ]  # fmt: skip
+        _callers[key] = caller = _manager.subset_hook_caller(name, out)
+    return caller(**arguments)
+
+
+def has(name: str, model: type) -> bool:
+    """True when any hook of this name could concern ``model``; spares work for the many models without hooks."""
+    return any(hasattr(plugin, name) and (not plugin.models or any(issubclass(model, one) for one in plugin.models)) for plugin in _pending)

@@ -1,0 +1,318 @@
+"""Every change as a dated, attributed, reversible row, written in the same transaction by one listener on the session."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import BigInteger, DateTime, Index, Integer, String, Text, event, func, inspect, insert, literal_column, select, text, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from core import hooks
+from core.context import acting, actor, now
+from core.db import MortiseSession, db
+from core.fields import Field
+from core.model import FabModel, Recorded
+
+_big = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class Batch(FabModel):
+    """What belongs together: one request, one import, one undo."""
+
+    __tablename__ = "core_batch"
+    __table_args__ = {"sqlite_autoincrement": True, "info": {"addon": "core"}}
+
+    id: Mapped[int] = mapped_column(_big, primary_key=True)
+    at: Mapped[datetime] = mapped_column(DateTime, nullable=False)
+    user_id: Mapped[int | None] = mapped_column(Integer, nullable=True, index=True)
+    door: Mapped[str] = mapped_column(String(20), nullable=False)
+    title: Mapped[str | None] = mapped_column(String(200), nullable=True)
+    undoes: Mapped[int | None] = mapped_column(_big, nullable=True)
+    undone_by: Mapped[int | None] = mapped_column(_big, nullable=True)
+
+
+class JournalRow(FabModel):
+    """One change of one record. Rows are only ever added; ``seal`` and ``hash`` are filled once, by `seal`."""
+
+    __tablename__ = "core_journal"
+    __table_args__ = (
+        Index("ix_core_journal_model_record", "model", "record_id", "id"),
+        Index("ix_core_journal_user_at", "user_id", "at"),
+        {"sqlite_autoincrement": True, "info": {"addon": "core"}},
+    )
+
+    id: Mapped[int] = mapped_column(_big, primary_key=True)
+    tx: Mapped[int] = mapped_column(_big, nullable=False)
+    """Transaction number: PostgreSQL's own, on SQLite the id of the transaction's first row."""
+    seal: Mapped[int | None] = mapped_column(_big, nullable=True, unique=True)
+    """Consecutive, given after commit: “after row N” means after seal N, never after id N."""
+    hash: Mapped[str | None] = mapped_column(String(64), nullable=True)
+    batch_id: Mapped[int] = mapped_column(_big, nullable=False, index=True)
+    at: Mapped[datetime] = mapped_column(DateTime, nullable=False, index=True)
+    user_id: Mapped[int | None] = mapped_column(Integer, nullable=True)
+    behalf_id: Mapped[int | None] = mapped_column(Integer, nullable=True)
+    door: Mapped[str] = mapped_column(String(20), nullable=False)
+    address: Mapped[str | None] = mapped_column(String(64), nullable=True)
+    request_id: Mapped[str | None] = mapped_column(String(40), nullable=True)
+    model: Mapped[str] = mapped_column(String(80), nullable=False)
+    record_id: Mapped[int] = mapped_column(Integer, nullable=False)
+    verb: Mapped[str] = mapped_column(String(20), nullable=False)
+    changes: Mapped[str] = mapped_column(Text, nullable=False)
+    """Canonical JSON: ``{field: [old, new]}``; of a deletion the whole row, ``{column: [value, null]}``."""
+
+
+journal, batches = JournalRow.__table__, Batch.__table__
+Index("ix_core_journal_unsealed", journal.c.id, postgresql_where=journal.c.seal.is_(None), sqlite_where=journal.c.seal.is_(None))
+
+
+def canonical(value: Any) -> str:
+    """JSON with one spelling for one value, so that its hash means something."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=plain)
+
+
+def plain(value: Any) -> Any:
+    """A stored value as JSON knows it."""
+    if isinstance(value, datetime):
+        return value.isoformat() + "Z"
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return str(value)
+
+
+@contextmanager
+def batch(title: str) -> Iterator[None]:
+    """Everything written inside belongs together and can be undone as one, also over several commits."""
+    with acting(replace(actor(), batch_title=title[:200], memo={})):
+        yield
+
+
+def batch_id() -> int:
+    """The batch of this request, job or `batch` block; made with the first change in it."""
+    who = actor()
+    found = who.memo.get("batch_id")
+    if found is None:
+        session = db.session()
+        values = {"at": now(), "user_id": who.user_id, "door": who.door, "title": who.batch_title, "undoes": who.memo.get("undoes")}
+        found = session.execute(insert(batches).values(values).returning(batches.c.id)).scalar_one()
+        who.memo["batch_id"] = found
+        session.info["new_batch"] = who.memo
+    return found
+
+
+def write(model: str, record_id: int, verb: str, changes: dict[str, Any]) -> None:
+    """Journal something that is not a change of a record: an export, a sign-in, a removal."""
+    _insert(db.session(), [_row(model, record_id, verb, changes)])
+
+
+def _row(model: str, record_id: int, verb: str, changes: dict[str, Any]) -> dict[str, Any]:
+    return {"model": model, "record_id": record_id, "verb": verb, "changes": canonical(changes)}
+
+
+def _insert(session: Session, rows: list[dict[str, Any]]) -> None:
+    who = actor()
+    common = {
+        "batch_id": batch_id(), "at": now(), "user_id": who.user_id, "behalf_id": who.on_behalf_id, "door": who.door,
+        "address": who.address, "request_id": who.request_id,
+    }  # fmt: skip
+    tx: Any
+    if db.is_sqlite:
+        tx = session.info.get("tx")
+        if tx is None:
+            tx = session.info["tx"] = (session.execute(select(func.max(journal.c.id))).scalar() or 0) + 1
+    else:
+        tx = literal_column("pg_current_xact_id()::text::bigint")
+    session.execute(insert(journal).values(tx=tx), [{**common, **row} for row in rows])
+
+
+# -- the listener -----------------------------------------------------------------------------------------------------
+
+
+def changes_of(record: Any) -> dict[str, tuple[Any, Any]]:
+    """``{field: (old, new)}`` of what the session would write for ``record``, by field name, custom fields included."""
+    state = inspect(record)
+    found: dict[str, tuple[Any, Any]] = {}
+    fields = type(record).__fields__
+    fresh = state.key is None
+    for one in fields.values():
+        if one.kind.name == "links":
+            history = state.attrs[one.name].history
+            if history.added or history.deleted:
+                before = sorted(item.id for item in [*history.unchanged, *history.deleted])
+                found[one.name] = (None if fresh else before, sorted(item.id for item in [*history.unchanged, *history.added]))
+            continue
+        old, new, changed = _change(state, one)
+        if changed and old != new:
+            found[one.name] = (one.kind.json(old) if old is not None else None, one.kind.json(new) if new is not None else None)
+    if "custom" in state.attrs:
+        history = state.attrs["custom"].history
+        if history.added or history.deleted:
+            new_values = dict(record.custom or {})
+            old_values = dict((history.deleted[0] if history.deleted else None) or {})
+            for name in sorted(set(new_values) | set(old_values)):
+                if old_values.get(name) != new_values.get(name):
+                    found[name] = (old_values.get(name), new_values.get(name))
+    return found
+
+
+def _change(state: Any, one: Field) -> tuple[Any, Any, bool]:
+    attribute = state.attrs[one.key]
+    history = attribute.history
+    if one.kind.name == "link" and (partner := state.attrs.get(one.name)) is not None:
+        # The author may have set the object instead of its id; the id follows only during the flush.
+        related = partner.history
+        if related.added or related.deleted:
+            new = related.added[0] if related.added else None
+            stored = history.deleted or (history.unchanged if history.unchanged else ())
+            old = stored[0] if stored else None
+            return old, (new.id if new is not None else None), True
+    if not history.added and not history.deleted:
+        return None, None, False
+    return (history.deleted[0] if history.deleted else None), (history.added[0] if history.added else None), True
+
+
+def snapshot(record: Any) -> dict[str, Any]:
+    """All stored columns of a record, for the journal row of its deletion."""
+    kept = {attribute.key: getattr(record, attribute.key) for attribute in inspect(type(record)).column_attrs}
+    for hidden in ("password", *(one.key for one in type(record).__fields__.values() if one.sensitive)):
+        kept.pop(hidden, None)
+    for one in type(record).__fields__.values():
+        if one.kind.name == "links":
+            kept[one.name] = one.get(record)
+    return {name: value for name, value in kept.items() if value is not None}
+
+
+@event.listens_for(MortiseSession, "before_flush")
+def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
+    from core.guard import check_writes
+    from core.records import prepare
+
+    pending: dict[Any, tuple[str, dict[str, tuple[Any, Any]]]] = {}
+    for _round in range(10):
+        fresh = [one for one in (*session.new, *session.dirty, *session.deleted) if one not in pending and isinstance(one, Recorded)]
+        if not fresh:
+            break
+        for record in fresh:
+            model = type(record)
+            if record in session.deleted:
+                if hooks.has("before_delete", model):
+                    hooks.call("before_delete", model, record=record)
+                pending[record] = ("delete", {})
+                continue
+            if inspect(record).key is not None and not session.is_modified(record):
+                continue
+            verb = "create" if inspect(record).key is None else "edit"
+            changes = changes_of(record)
+            if hooks.has("before_save", model):
+                hooks.call("before_save", model, record=record, changes=changes)
+            prepare(record, verb)
+            pending[record] = (verb, changes)
+    check_writes(session, pending)
+    session.info["pending"] = {
+        record: (verb, {name: [value, None] for name, value in snapshot(record).items()} if verb == "delete" else changes_of(record))
+        for record, (verb, _changes) in pending.items()
+    }
+
+
+@event.listens_for(MortiseSession, "after_flush")
+def _after_flush(session: Session, _context: Any) -> None:
+    from core.search import index_records
+
+    pending = session.info.pop("pending", {})
+    rows = []
+    by_model: dict[type, tuple[list[Any], list[Any]]] = {}
+    for record, (verb, changes) in pending.items():
+        model = type(record)
+        if verb == "edit" and not changes:
+            continue
+        hidden = {one.name for one in model.__fields__.values() if one.sensitive}
+        rows.append(_row(model.__tablename__, record.id, verb, {name: ["…", "…"] if name in hidden else list(pair) for name, pair in changes.items()}))
+        by_model.setdefault(model, ([], []))[verb == "delete"].append(record)
+    if rows:
+        with session.no_autoflush:
+            _insert(session, rows)
+            for model, (saved, deleted) in by_model.items():
+                if saved:
+                    index_records(session, model, saved)
+                if deleted:
+                    index_records(session, model, deleted, deleted=True)
+    session.info.setdefault("saved", []).extend((record, verb, changes) for record, (verb, changes) in pending.items() if changes)
+
+
+@event.listens_for(MortiseSession, "after_flush_postexec")
+def _after_flush_postexec(session: Session, _context: Any) -> None:
+    for record, verb, changes in session.info.pop("saved", []):
+        name = "after_delete" if verb == "delete" else "after_save"
+        if hooks.has(name, type(record)):
+            arguments = {"record": record} if verb == "delete" else {"record": record, "changes": {key: tuple(pair) for key, pair in changes.items()}}
+            hooks.call(name, type(record), **arguments)
+
+
+def _forget(session: Session) -> None:
+    for key in ("pending", "saved", "tx"):
+        session.info.pop(key, None)
+
+
+@event.listens_for(MortiseSession, "after_commit")
+def _after_commit(session: Session) -> None:
+    _forget(session)
+    session.info.pop("new_batch", None)
+
+
+@event.listens_for(MortiseSession, "after_rollback")
+def _after_rollback(session: Session) -> None:
+    _forget(session)
+    memo = session.info.pop("new_batch", None)
+    if memo is not None:
+        memo.pop("batch_id", None)
+    for key in ("rights", "generation", "uncommitted"):
+        actor().memo.pop(key, None)
+
+
+# -- seal -------------------------------------------------------------------------------------------------------------
+
+
+def seal(limit: int = 5000) -> int:
+    """Give committed rows their consecutive seal number and hash; returns how many.
+
+    PostgreSQL commits ids out of order, so rows of transactions that may still be open are left for the next time.
+    """
+    session = db.session()
+    if not db.is_sqlite:
+        session.execute(text("SELECT pg_advisory_xact_lock(7216001)"))
+    query = select(journal).where(journal.c.seal.is_(None)).order_by(journal.c.id).limit(limit)
+    if not db.is_sqlite:
+        query = query.where(journal.c.tx < literal_column("pg_snapshot_xmin(pg_current_snapshot())::text::bigint"))
+    rows = session.execute(query).mappings().all()
+    if not rows:
+        return 0
+    last = session.execute(select(journal.c.seal, journal.c.hash).where(journal.c.seal.is_not(None)).order_by(journal.c.seal.desc()).limit(1)).first()
+    number, chain = (last.seal, last.hash) if last else (0, "")
+    for row in rows:
+        number += 1
+        chain = row_hash(row, number, chain)
+        session.execute(update(journal).where(journal.c.id == row["id"]).values(seal=number, hash=chain))
+    return len(rows)
+
+
+def row_hash(row: Any, number: int, before: str) -> str:
+    """SHA-256 over the row's facts, its seal number and the hash of the row sealed before it."""
+    facts = [
+        row["id"], row["tx"], row["batch_id"], row["at"], row["user_id"], row["behalf_id"], row["door"], row["address"],
+        row["request_id"], row["model"], row["record_id"], row["verb"], row["changes"],
+    ]  # fmt: skip
+    return hashlib.sha256(f"{before}\n{number}\n{canonical(facts)}".encode()).hexdigest()
+
+
+def history(model: type, record_id: int, limit: int = 100) -> list[Any]:
+    """The journal rows of one record, newest first."""
+    query = select(journal).where(journal.c.model == model.__tablename__, journal.c.record_id == record_id).order_by(journal.c.id.desc()).limit(limit)
+    return list(db.session.execute(query).all())

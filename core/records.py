@@ -1,0 +1,505 @@
+"""The gate: every door reads and writes records through `records(Model)`, which asks “may you?” and then checks the values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, inspect, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm.exc import StaleDataError
+
+from core.context import actor, now, system
+from core.db import db
+from core.errors import Asleep, Conflict, Invalid, Missing, Problem, Refused, Wrong
+from core.fields import LARGEST_ID, Field
+from core.guard import refusal
+from core.i18n import gettext as _
+from core.i18n import ngettext
+from core.model import fields_of, is_owned, links_to, model_label
+from core.people import MortiseUser, Post, Share
+from core.rules import Verdict, may, rights, visible_ids
+
+CHUNK = 500
+QUIET = {"mortise_rules": False}
+
+
+@dataclass(slots=True)
+class Done:
+    """What became of one row of `create_many`."""
+
+    row: int
+    record: Any = None
+    action: str = "created"
+    """created, changed, same or refused"""
+    errors: dict[str, str] | None = None
+
+
+def records(model: type) -> Records:
+    """The gate to ``model`` for the acting person. Raises `Asleep` when its addon is off."""
+    return Records(model)
+
+
+class Records:
+    """Reading and writing one model with the rights of the acting person."""
+
+    def __init__(self, model: type) -> None:
+        from core.addons import enabled
+
+        self.model = model
+        if not actor().system and not enabled(model.addon):
+            raise Asleep(_("“%(label)s” belongs to an addon that is switched off.", label=model_label(model, many=True)))
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    def _may(self, verb: str) -> None:
+        verdict = may(verb, self.model)
+        if not verdict:
+            raise Refused(refusal(verb, self.model), verdict)
+
+    def select(self) -> Any:
+        """A SELECT of the model; the person's row filter is added when it runs."""
+        self._may("read")
+        return select(self.model)
+
+    def find(self, **question: Any) -> Any:
+        """One page of records; see `core.listing.page` for ``filter``, ``search``, ``order``, ``limit``, ``after`` and ``count``."""
+        from core.listing import page
+
+        self._may("read")
+        return page(self.model, **question)
+
+    def count(self, filter: Any = None, search: str | None = None) -> int:
+        """How many records the person may see, exactly."""
+        from core.filters import compile_filter
+        from core.search import matches
+
+        query = self.select().with_only_columns(func.count(), maintain_column_froms=True)
+        if filter:
+            query = query.where(compile_filter(filter, self.model))
+        if search:
+            query = query.where(matches(self.model, search))
+        return db.session.execute(query).scalar_one()
+
+    def get(self, record_id: Any, *, lock: bool = False) -> Any:
+        """The record with this id. Raises `Missing` when there is none or it is out of the person's reach."""
+        self._may("read")
+        if isinstance(record_id, str) and record_id.isascii() and record_id.isdigit():
+            record_id = int(record_id[:12])
+        if isinstance(record_id, int) and not isinstance(record_id, bool) and 0 < record_id <= LARGEST_ID:
+            query = select(self.model).where(self.model.id == record_id)
+            if lock and not db.is_sqlite:
+                # Two people who read, then write, wait for each other instead of losing an update (SQLite: BEGIN IMMEDIATE).
+                query = query.with_for_update(of=self.model)
+            # populate_existing: a row loaded by other code in this session must not answer for the row filter.
+            found = db.session.execute(query, execution_options={"populate_existing": True} if lock else {}).scalars().first()
+            if found is not None:
+                return found
+        raise Missing(_("There is no such record, or it is not visible to you."))
+
+    def many(self, ids: Iterable[int], *, lock: bool = False) -> list[Any]:
+        """The records with these ids that the person may see, in the order of ``ids``."""
+        self._may("read")
+        wanted = [one for one in dict.fromkeys(ids) if isinstance(one, int) and 0 < one <= LARGEST_ID]
+        found: dict[int, Any] = {}
+        for start in range(0, len(wanted), CHUNK):
+            query = select(self.model).where(self.model.id.in_(wanted[start : start + CHUNK]))
+            if lock and not db.is_sqlite:
+                query = query.order_by(self.model.id).with_for_update(of=self.model)
+            found |= {one.id: one for one in db.session.execute(query).scalars()}
+        return [found[one] for one in wanted if one in found]
+
+    # -- values ---------------------------------------------------------------------------------------------------
+
+    def writable(self, name: str, one: Field | None) -> str | None:
+        """Why this field cannot be written by this person: a sentence, or None when it can."""
+        access = "write" if one is None or actor().system else rights().field_access(self.model, one)
+        if one is None or access == "hidden":
+            return _("There is no field “%(name)s”.", name=name[:60])
+        if one.system or one.kind.name == "formula":
+            return _("“%(label)s” is kept by the system and cannot be set.", label=one.title)
+        if access == "read" or (one.readonly and not actor().system):
+            return _("You may not change “%(label)s”.", label=one.title)
+        return None
+
+    def clean(self, values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        """({field: value as stored}, {field: sentence}) of what a person, program or file has sent."""
+        fields = fields_of(self.model)
+        good: dict[str, Any] = {}
+        wrong: dict[str, str] = {}
+        for name, value in values.items():
+            one = fields.get(name) if isinstance(name, str) else None
+            if sentence := self.writable(str(name), one):
+                wrong[str(name)] = sentence
+                continue
+            assert one is not None
+            try:
+                good[name] = one.clean(value)
+            except Wrong as error:
+                wrong[name] = str(error)
+        return good, wrong
+
+    def _required(self, record: Any, names: Iterable[str] | None = None) -> dict[str, str]:
+        fields = fields_of(self.model)
+        wanted = fields.values() if names is None else [fields[name] for name in names]
+        return {
+            one.name: _("“%(label)s” is needed.", label=one.title)
+            for one in wanted
+            if one.required and not one.system and one.number_rule is None and one.get(record) in (None, "", [])
+        }
+
+    def _taken(self, rows: Sequence[tuple[Any, Sequence[str]]]) -> dict[int, dict[str, str]]:
+        """{position: {field: sentence}} of values that must be unique and are not; one statement a unique field."""
+        found: dict[int, dict[str, str]] = {}
+        for one in self.model.__fields__.values():
+            if not one.unique:
+                continue
+            mine = [(place, record.id, one.get(record)) for place, (record, names) in enumerate(rows) if one.name in names]
+            mine = [item for item in mine if item[2] is not None]
+            if not mine:
+                continue
+            column = one.column(self.model)
+            query = select(column, self.model.id).where(column.in_({value for _place, _id, value in mine}))
+            stored = {value: record_id for value, record_id in db.session.execute(query, execution_options=QUIET)}
+            in_this_lot: set[Any] = set()
+            for place, record_id, value in mine:
+                if stored.get(value, record_id) != record_id or value in in_this_lot:
+                    found.setdefault(place, {})[one.name] = _("“%(value)s” already exists; “%(label)s” must be unique.", value=value, label=one.title)
+                in_this_lot.add(value)
+        return found
+
+    # -- writing --------------------------------------------------------------------------------------------------
+
+    def create(self, values: dict[str, Any]) -> Any:
+        """Make a record. Raises `Refused`, or `Invalid` with a sentence for every field that is wrong."""
+        (done,) = self.create_many([values], one=True)
+        return done.record
+
+    def create_many(self, rows: Sequence[dict[str, Any]], *, keys: Sequence[str] = (), one: bool = False) -> list[Done]:
+        """Make many records: rights once, values per row, one flush a chunk of 500; the good ones are made, the others say why not.
+
+        ``keys`` names fields by which a row is recognised: a record with the same values is changed instead of doubled.
+        With ``one`` a problem is raised instead of returned. Never commits.
+        """
+        self._may("create")
+        result: list[Done] = []
+        for start in range(0, len(rows), CHUNK):
+            result += self._create_chunk(rows[start : start + CHUNK], start, keys, one)
+        return result
+
+    def _create_chunk(self, rows: Sequence[dict[str, Any]], start: int, keys: Sequence[str], one: bool) -> list[Done]:
+        made = [Done(start + place) for place in range(len(rows))]
+        cleaned = [self.clean(row) for row in rows]
+        self._check_links(cleaned)
+        known = self._known(cleaned, keys) if keys else {}
+        fresh: list[tuple[Done, Any]] = []
+        for place, (done, (good, wrong)) in enumerate(zip(made, cleaned, strict=True)):
+            existing = known.get(place)
+            if wrong:
+                done.errors = wrong
+            elif existing is not None:
+                self._change_known(done, existing, good)
+            else:
+                record = self.model()
+                for name, value in good.items():
+                    fields_of(self.model)[name].set(record, value)
+                prepare(record, "create")
+                done.errors = self._required(record) or None
+                if done.errors is None:
+                    fresh.append((done, record))
+        for place, sentences in self._taken([(record, list(self.model.__fields__)) for _done, record in fresh]).items():
+            fresh[place][0].errors = sentences
+        fresh = [(done, record) for done, record in fresh if done.errors is None]
+        self._number([record for _done, record in fresh])
+        for done in made:
+            if done.errors:
+                done.action = "refused"
+                if one:
+                    raise Invalid(done.errors)
+        self._flush_fresh(fresh, one)
+        return made
+
+    def _check_links(self, cleaned: Sequence[tuple[dict[str, Any], dict[str, str]]]) -> None:
+        fields = fields_of(self.model)
+        for name in {name for good, _wrong in cleaned for name in good}:
+            field = fields[name]
+            if field.kind.name not in ("link", "links"):
+                continue
+            wanted = {each for good, _wrong in cleaned for each in _ids(good.get(name))}
+            seen = visible_ids(field.target, wanted)
+            for good, wrong in cleaned:
+                if any(each not in seen for each in _ids(good.get(name))):
+                    wrong[name] = _("There is no such record, or it is not visible to you.")
+
+    def _known(self, cleaned: Sequence[tuple[dict[str, Any], dict[str, str]]], keys: Sequence[str]) -> dict[int, Any]:
+        fields = fields_of(self.model)
+        columns = [fields[key].column(self.model) for key in keys]
+        wanted = {place: tuple(good.get(key) for key in keys) for place, (good, _wrong) in enumerate(cleaned)}
+        wanted = {place: values for place, values in wanted.items() if None not in values}
+        if not wanted:
+            return {}
+        query = select(self.model).where(*(column.in_({values[at] for values in wanted.values()}) for at, column in enumerate(columns)))
+        stored = {tuple(fields[key].get(record) for key in keys): record for record in db.session.execute(query.order_by(self.model.id.desc())).scalars()}
+        return {place: stored[values] for place, values in wanted.items() if values in stored}
+
+    def _change_known(self, done: Done, record: Any, good: dict[str, Any]) -> None:
+        fields = fields_of(self.model)
+        done.record = record
+        different = {name: value for name, value in good.items() if fields[name].get(record) != value}
+        if not different:
+            done.action = "same"
+            return
+        try:
+            with db.session.begin_nested():
+                self._apply(record, different)
+                self._flush()
+            done.action = "changed"
+        except Problem as problem:
+            done.action, done.errors = "refused", getattr(problem, "errors", {"": problem.sentence})
+            db.session.expire(record)
+
+    def _number(self, fresh: Sequence[Any]) -> None:
+        from core.numbering import next_numbers
+
+        for one in self.model.__fields__.values():
+            if one.number_rule is None:
+                continue
+            empty = [record for record in fresh if one.get(record) is None]
+            if empty:
+                for record, number in zip(empty, next_numbers(f"{self.model.__tablename__}.{one.name}", len(empty), one.number_rule), strict=True):
+                    one.set(record, number)
+
+    def _flush_fresh(self, fresh: Sequence[tuple[Done, Any]], one: bool) -> None:
+        if not fresh:
+            return
+        session = db.session()
+        try:
+            if one:
+                session.add(fresh[0][1])
+                self._flush()
+            else:
+                with session.begin_nested():
+                    session.add_all([record for _done, record in fresh])
+                    self._flush()
+            for done, record in fresh:
+                done.record = record
+        except Problem:
+            if one:
+                raise
+            # Something in this lot is refused by a hook, a rule or a constraint: find out which, row by row.
+            for done, record in fresh:
+                try:
+                    with session.begin_nested():
+                        session.add(record)
+                        self._flush()
+                    done.record = record
+                except Problem as problem:
+                    done.action, done.errors = "refused", getattr(problem, "errors", {"": problem.sentence})
+
+    def edit(self, record: Any, values: dict[str, Any], *, version: int | None = None) -> Any:
+        """Change a record (or the one with this id). ``version`` is the one the person saw; another one raises `Conflict`."""
+        if not hasattr(record, "id"):
+            record = self.get(record, lock=True)
+        verdict = may("edit", record)
+        if not verdict:
+            raise Refused(refusal("edit", self.model), verdict)
+        if version is not None and version != record.version:
+            raise Conflict(_("Somebody else changed this record meanwhile. Your entries are still here; compare, then save again."), version=record.version)
+        cleaned = self.clean(values)
+        self._check_links([cleaned])
+        good, wrong = cleaned
+        if wrong:
+            raise Invalid(wrong)
+        self._apply(record, good)
+        self._flush()
+        return record
+
+    def _apply(self, record: Any, good: dict[str, Any]) -> None:
+        fields = fields_of(self.model)
+        for name, value in good.items():
+            if fields[name].get(record) == value:
+                continue
+            if fields[name].kind.name == "links":
+                target = fields[name].target
+                setattr(record, name, list(db.session.execute(select(target).where(target.id.in_(value or [0]))).scalars()))
+            else:
+                fields[name].set(record, value)
+        if wrong := self._required(record, good) or self._taken([(record, list(good))]).get(0, {}):
+            db.session.expire(record)
+            raise Invalid(wrong)
+
+    def edit_many(self, ids: Iterable[int], values: dict[str, Any]) -> int:
+        """Change many records alike, all or none; returns how many. Raises as `edit` does."""
+        changed = 0
+        for record in self._reachable(ids, "edit"):
+            self._apply(record, self._cleaned(values))
+            changed += 1
+            if changed % CHUNK == 0:
+                self._flush()
+        self._flush()
+        return changed
+
+    def _cleaned(self, values: dict[str, Any]) -> dict[str, Any]:
+        cleaned = self.clean(values)
+        self._check_links([cleaned])
+        if cleaned[1]:
+            raise Invalid(cleaned[1])
+        return cleaned[0]
+
+    def _reachable(self, ids: Iterable[int], verb: str) -> list[Any]:
+        wanted = list(dict.fromkeys(ids))
+        found = self.many(wanted, lock=True)
+        if len(found) != len(wanted):
+            missing = len(wanted) - len(found)
+            raise Missing(ngettext("%(count)s record is gone or not visible to you; nothing was changed.", "%(count)s records are gone or not visible to you; nothing was changed.", missing))
+        for record in found:
+            verdict = may(verb, record)
+            if not verdict:
+                raise Refused(_("Not all of these records are open to you; nothing was changed. The first is “%(title)s”.", title=str(record)), verdict)
+        return found
+
+    def delete(self, record: Any) -> None:
+        """Delete a record with all that is part of it. Raises `Invalid` when a required link of another record points at it."""
+        if not hasattr(record, "id"):
+            record = self.get(record, lock=True)
+        verdict = may("delete", record)
+        if not verdict:
+            raise Refused(refusal("delete", self.model), verdict)
+        _delete_with_parts([record])
+
+    def delete_many(self, ids: Iterable[int]) -> int:
+        """Delete many records, all or none; returns how many."""
+        found = self._reachable(ids, "delete")
+        for start in range(0, len(found), CHUNK):
+            _delete_with_parts(found[start : start + CHUNK])
+        return len(found)
+
+    def _flush(self) -> None:
+        flush()
+
+
+def _ids(value: Any) -> list[int]:
+    return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def flush() -> None:
+    """Write what is pending; what the database refuses becomes a sentence."""
+    try:
+        db.session.flush()
+    except StaleDataError:
+        raise Conflict(_("Somebody else changed this record meanwhile. Your entries are still here; compare, then save again.")) from None
+    except IntegrityError as error:
+        raise Conflict(_("Another record with the same values exists already, or a record this one needs is gone.")) from error
+
+
+def prepare(record: Any, verb: str) -> None:
+    """Fill what the house keeps itself: defaults, who and when, owner and department, pinyin key, formulas."""
+    from core.custom import compute_formulas
+    from core.search import title_key
+
+    model, who, moment = type(record), actor(), now()
+    if verb == "create":
+        for one in model.__fields__.values():
+            if one.default is not None and one.kind.name != "links" and getattr(record, one.key) is None:
+                one.set(record, one.default)
+        for one in fields_of(model).values():
+            if one.custom and one.default is not None and one.get(record) is None:
+                one.set(record, one.default)
+        if is_owned(model) and not who.system:
+            if record.owner_id is None and record.owner is None:
+                record.owner_id = who.user_id
+        if is_owned(model) and record.department_id is None and record.department is None and record.owner_id is not None:
+            record.department_id = primary_department(record.owner_id)
+        record.created_at = record.created_at or moment
+        record.created_by_id = record.created_by_id or who.user_id
+    record.changed_at, record.changed_by_id = moment, who.user_id
+    if inspect(model).version_id_col is None:
+        record.version = (record.version or 0) + 1
+    if isinstance(record, MortiseUser):
+        record.name = record.name or record.username
+        record.first_name, record.last_name = (record.name or "")[:64], ""
+    key = title_key(str(getattr(record, model.title_field, None) or ""))
+    if record.title_key != key:
+        record.title_key = key
+    compute_formulas(record)
+
+
+def primary_department(user_id: int) -> int | None:
+    """The department of a person's primary post (the oldest post when none is primary)."""
+    memo = actor().memo.setdefault("primary_department", {})
+    if user_id not in memo:
+        post = Post.__table__
+        query = select(post.c.department_id).where(post.c.user_id == user_id).order_by(post.c.is_primary.desc(), post.c.id).limit(1)
+        memo[user_id] = db.session.execute(query, execution_options=QUIET).scalar()
+    return memo[user_id]
+
+
+def along(found: Sequence[Any]) -> tuple[list[Any], list[tuple[Any, Field]], list[tuple[Any, Field]]]:
+    """What a deletion of ``found`` means: (records that are deleted, links that are cleared, required links in the way).
+
+    Read with the system's eyes: rows that sleep or that the person may not see count like all others.
+    """
+    doomed = {(type(one), one.id): one for one in found}
+    cleared: list[tuple[Any, Field]] = []
+    blocking: list[tuple[Any, Field]] = []
+    queue: list[Any] = list(found)
+    while queue:
+        lot, queue = queue, []
+        for model in {type(one) for one in lot}:
+            ids = [one.id for one in lot if type(one) is model]
+            for other, link in links_to(model):
+                if link.kind.name != "link":
+                    continue
+                pointing = db.session.execute(select(other).where(getattr(other, link.key).in_(ids)), execution_options=QUIET).scalars().all()
+                for record in pointing:
+                    if (other, record.id) in doomed:
+                        continue
+                    if link.part_of:
+                        doomed[other, record.id] = record
+                        queue.append(record)
+                    else:
+                        (blocking if link.required else cleared).append((record, link))
+    blocking = [(record, link) for record, link in blocking if (type(record), record.id) not in doomed]
+    cleared = [(record, link) for record, link in cleared if (type(record), record.id) not in doomed]
+    return list(doomed.values()), cleared, blocking
+
+
+def _delete_with_parts(found: Sequence[Any]) -> None:
+    from core.files import attached
+
+    session = db.session()
+    with system("a deletion takes its parts along"):
+        doomed, cleared, blocking = along(found)
+        if blocking:
+            names = sorted({model_label(type(record), many=True) for record, _link in blocking})
+            raise Invalid({"": _("“%(title)s” cannot be deleted: %(count)s records of %(names)s need it. Move or delete those first.", title=str(found[0]), count=len(blocking), names=", ".join(names))})
+        for record, link in cleared:
+            setattr(record, link.key, None)
+        for model in {type(one) for one in doomed}:
+            ids = [one.id for one in doomed if type(one) is model]
+            for share in session.execute(select(Share).where(Share.model == model.__tablename__, Share.record_id.in_(ids))).scalars():
+                session.delete(share)
+            for file in attached(model, ids):
+                session.delete(file)
+        for record in doomed:
+            for one in type(record).__fields__.values():
+                if one.kind.name == "links":
+                    getattr(record, one.name)
+            session.delete(record)
+        flush()
+
+
+def titles(model: type, ids: Iterable[int | None]) -> dict[int, str]:
+    """{id: title} of those records that the acting person may read; one statement."""
+    wanted = {one for one in ids if one is not None}
+    if not wanted or not may("read", model):
+        return {}
+    known: dict[int, str] = actor().memo.setdefault(("titles", model), {})
+    if missing := wanted - known.keys():
+        column = model.id if model.title_field == "id" else model.__fields__[model.title_field].column(model)
+        known |= {row[0]: str(row[1] or f"#{row[0]}") for row in db.session.execute(select(model.id, column).where(model.id.in_(sorted(missing))))}
+    return {one: known[one] for one in wanted if one in known}
+
+
+__all__ = ["Done", "Records", "Verdict", "along", "flush", "may", "prepare", "primary_department", "records", "titles"]
