@@ -1,0 +1,16 @@
+// The start of every page: each part of it wakes only when the page has it.
+import { startDialogs } from "./dialogs.js";
+import { startForm } from "./form.js";
+import { startLauncher } from "./launcher.js";
+import { startList } from "./list.js";
+import { startLookups } from "./lookup.js";
+import { startSmallThings } from "./small.js";
+
+startSmallThings();
+startDialogs();
+startLauncher();
+startLookups();
+for (const list of document.querySelectorAll("[data-list]")) startList(list);
+for (const form of document.querySelectorAll("[data-record]")) startForm(form);
+const panel = document.querySelector("[data-filter-panel]");
+if (panel) import("./filter.js").then(({ startFilter }) => startFilter(panel));

@@ -1,0 +1,49 @@
+// A list: the whole row opens, the selection drives the bulk bar, and coming back finds the page as it was left.
+export function startList(form) {
+  const boxes = [...form.querySelectorAll("input[name=ids]")];
+  const all = form.querySelector("[data-all]");
+  const everything = form.querySelector("[data-everything]");
+  const count = form.querySelector("[data-count]");
+  const whole = form.querySelector("input[name=all]");
+
+  const show = () => {
+    const chosen = boxes.filter((box) => box.checked);
+    for (const box of boxes) box.closest("tr").setAttribute("aria-selected", box.checked);
+    if (!all) return;
+    all.checked = chosen.length === boxes.length;
+    all.indeterminate = chosen.length > 0 && !all.checked;
+    if (chosen.length !== boxes.length) whole.value = "";
+    if (whole.value) count.textContent = everything.dataset.text;
+    else count.textContent = chosen.length === 1 ? count.dataset.one : count.dataset.many.replace("{count}", chosen.length);
+    if (everything) everything.hidden = Boolean(whole.value) || chosen.length !== boxes.length;
+    form.toggleAttribute("data-chosen", chosen.length > 0);
+  };
+  const check = (value) => {
+    for (const box of boxes) box.checked = value;
+    show();
+  };
+  form.addEventListener("change", (event) => (event.target === all ? check(all.checked) : show()));
+  everything?.addEventListener("click", () => {
+    whole.value = "1";
+    show();
+  });
+  form.querySelector("[data-none]")?.addEventListener("click", () => {
+    whole.value = "";
+    check(false);
+  });
+  form.addEventListener("click", (event) => {
+    const row = event.target.closest("[data-row]");
+    if (!row || event.target.closest("a, button, input, label") || getSelection().toString()) return;
+    const link = row.querySelector("th a");
+    if (event.target.closest(".m-check")) {
+      row.querySelector("input").click();
+    } else if (event.ctrlKey || event.metaKey) {
+      open(link.href, "_blank", "noopener");
+    } else {
+      link.click();
+    }
+  });
+  show();
+  // The browser restores the boxes after this module ran when one comes back.
+  addEventListener("pageshow", show);
+}

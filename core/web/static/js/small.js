@@ -1,0 +1,55 @@
+// Small things of many pages: passing toasts, the eye of a password, going back, counts of related lists, a guessed time zone.
+function toast(one) {
+  let timer;
+  const wait = () => { timer = setTimeout(() => one.remove(), 8000); };
+  one.addEventListener("mouseenter", () => clearTimeout(timer));
+  one.addEventListener("focusin", () => clearTimeout(timer));
+  one.addEventListener("mouseleave", wait);
+  wait();
+}
+
+export function startSmallThings() {
+  for (const one of document.querySelectorAll("[data-toast]")) toast(one);
+  for (const eye of document.querySelectorAll("[data-reveal]")) {
+    const field = document.getElementById(eye.dataset.reveal);
+    eye.hidden = false;
+    eye.addEventListener("click", () => {
+      const shown = field.type === "text";
+      field.type = shown ? "password" : "text";
+      eye.setAttribute("aria-pressed", String(!shown));
+      eye.querySelector("i").className = `ti ti-${shown ? "eye" : "eye-off"}`;
+    });
+  }
+  for (const back of document.querySelectorAll("[data-back]")) {
+    back.hidden = history.length < 2;
+    back.addEventListener("click", () => history.back());
+  }
+  const zone = document.querySelector("[data-guess-zone]");
+  if (zone && !zone.value) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
+  for (const jump of document.querySelectorAll("[data-swatch]")) {
+    jump.addEventListener("change", () => { jump.parentElement.querySelector(".m-swatch").dataset.colour = jump.value; });
+  }
+  const kind = document.querySelector("[data-kind]:is(select)");
+  if (kind) {
+    const parts = [...document.querySelectorAll("[data-for-kind]")];
+    const show = () => { for (const part of parts) part.hidden = !part.dataset.forKind.split(" ").includes(kind.value); };
+    kind.addEventListener("change", show);
+    show();
+  }
+  // A related list tells its number when it has come; the block's head and the tab repeat it.
+  const spread = (root) => {
+    for (const told of root.querySelectorAll("[data-count-for]")) {
+      const id = told.dataset.countFor;
+      const head = document.getElementById(id)?.querySelector("[data-count-in]");
+      if (head && head.textContent !== told.textContent) head.textContent = told.textContent;
+      const tab = document.querySelector(`[data-count-of="${id}"]`);
+      if (tab && tab.textContent !== told.textContent) tab.textContent = told.textContent;
+    }
+  };
+  new MutationObserver(() => spread(document)).observe(document.body, { childList: true, subtree: true });
+  document.addEventListener("submit", (event) => {
+    const button = event.submitter;
+    if (button?.name || event.defaultPrevented) return;
+    button?.setAttribute("aria-busy", "true");
+  });
+}
