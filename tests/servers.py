@@ -180,9 +180,11 @@ def _start_postgres(programs: Path) -> str:
     secret.write_text(password)
     if server.account:
         shutil.chown(secret, server.account)
-    # One locale on every machine, so that sorting differs nowhere; the builtin one came with version 17.
+    # Sorting by code point and lower case beyond ASCII on every machine; the builtin locale came with version 17,
+    # and before it macOS has no C.UTF-8.
     version = int(re.search(r"(\d+)", subprocess.check_output([programs / "postgres", "--version"], text=True))[1])
-    locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"] if version >= 17 else ["--locale=C.UTF-8"]
+    plain = ["--locale=C", "--lc-ctype=en_US.UTF-8"] if sys.platform == "darwin" else ["--locale=C.UTF-8"]
+    locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"] if version >= 17 else plain
     server.run(programs / "initdb", "-D", data, "-U", "mortise", "-A", "password", f"--pwfile={secret}", "-E", "UTF8", "--no-sync", *locale)
     # Nothing here must outlive a power cut; room for the tests with many processes.
     quick = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200", "shared_buffers=128MB"]
