@@ -76,7 +76,7 @@ def system(reason: str = "") -> Iterator[Actor]:
         return
     session = db.session() if db.ready else None
     seen = set(session.identity_map.values()) if session is not None else set()
-    own = replace(before, system=True, memo={})
+    own = replace(before, system=True)
     token = _current.set(own)
     try:
         yield own

@@ -495,7 +495,7 @@ def titles(model: type, ids: Iterable[int | None]) -> dict[int, str]:
     wanted = {one for one in ids if one is not None}
     if not wanted or not may("read", model):
         return {}
-    known: dict[int, str] = actor().memo.setdefault(("titles", model), {})
+    known: dict[int, str] = actor().memo.setdefault(("titles", model, actor().system), {})
     if missing := wanted - known.keys():
         column = model.id if model.title_field == "id" else model.__fields__[model.title_field].column(model)
         known |= {row[0]: str(row[1] or f"#{row[0]}") for row in db.session.execute(select(model.id, column).where(model.id.in_(sorted(missing))))}

@@ -406,7 +406,7 @@ def visible_ids(model: type, ids: Iterable[int]) -> set[int]:
     """Those of ``ids`` whose records the acting person may read; one statement, remembered for the request."""
     wanted = {one for one in ids if one is not None}
     who = actor()
-    known: set[int] = who.memo.setdefault(("visible", model_key(model)), set())
+    known: set[int] = who.memo.setdefault(("visible", model_key(model), who.system), set())
     missing = wanted - known
     if missing:
         table = model.__table__
