@@ -1,0 +1,197 @@
+"""Cells: one stored value as a page shows it — a tag, a link, a moment, a number — for many records in few statements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select
+
+from core.context import local, now
+from core.db import db
+from core.fields import Field
+from core.i18n import gettext as _
+from core.records import titles
+from core.rules import visible_ids
+
+
+@dataclass(slots=True)
+class Tag:
+    """A dictionary option as it looks."""
+
+    label: str
+    colour: str = "stone"
+    retired: bool = False
+
+
+@dataclass(slots=True)
+class Cell:
+    """One value on a page; templates ask which of these is filled."""
+
+    text: str = ""
+    tags: list[Tag] = field(default_factory=list)
+    yes: bool | None = None
+    moment: str = ""
+    full: str = ""
+    url: str = ""
+    num: bool = False
+    wide: bool = False
+    card: str = ""
+
+
+@dataclass(slots=True)
+class Option:
+    """One line of a select."""
+
+    key: str
+    label: str
+    colour: str = "stone"
+    retired: bool = False
+
+
+def short_moment(moment: datetime) -> str:
+    """“15:00” today, “yesterday 15:00”, “11-24 15:00” this year, “2025-12-03” before (in the person's zone)."""
+    there, here = local(moment), local(now())
+    if there.date() == here.date():
+        return there.strftime("%H:%M")
+    if there.date() == here.date() - timedelta(days=1):
+        return _("yesterday %(time)s", time=there.strftime("%H:%M"))
+    return there.strftime("%m-%d %H:%M") if there.year == here.year else there.strftime("%Y-%m-%d")
+
+
+def short_date(day: date) -> str:
+    """A day as ISO writes it, with the words today, yesterday and tomorrow where they fit."""
+    here = local(now()).date()
+    words = {0: _("today"), -1: _("yesterday"), 1: _("tomorrow")}
+    return words.get((day - here).days, day.strftime("%m-%d") if day.year == here.year else day.isoformat())
+
+
+def record_url(table: str, record_id: int) -> str:
+    """Address of a record's page."""
+    return f"/{table}/{record_id}"
+
+
+def options(dictionary: str | None, kept: Sequence[str] = ()) -> list[Option]:
+    """The options of a dictionary that may be chosen now, and those in ``kept`` even when retired."""
+    from core.options import options_of
+
+    found = []
+    for one in options_of(dictionary or ""):
+        retired = bool(getattr(one, "retired", False))
+        if not retired or one.key in kept:
+            label = one.title if hasattr(one, "title") else str(one.label)
+            found.append(Option(one.key, f"{label} {_('(retired)')}" if retired else label, getattr(one, "colour", None) or "stone", retired))
+    return found
+
+
+def link_ids(model: type, one: Field, ids: Sequence[int]) -> dict[int, list[int]]:
+    """{record: ids it is linked to} of a field with several links; one statement for all records."""
+    relation = getattr(model, one.name).property
+    mine, theirs = relation.synchronize_pairs[0][1], relation.secondary_synchronize_pairs[0][1]
+    found: dict[int, list[int]] = {each: [] for each in ids}
+    for left, right in db.session.execute(select(mine, theirs).where(mine.in_(list(ids) or [0])), execution_options={"mortise_rules": False}):
+        found[left].append(right)
+    return found
+
+
+class Shown:
+    """Draws the cells of a set of records of one model; titles of links and options are fetched once a column."""
+
+    def __init__(self, model: type, fields: Sequence[Field], found: Sequence[Any]) -> None:
+        self.model, self.fields, self.found = model, fields, found
+        self._links: dict[str, dict[int, list[int]]] = {}
+        self._titles: dict[str, dict[int, str]] = {}
+        self._options: dict[str, dict[str, Option]] = {}
+        for one in fields:
+            self._prepare(one)
+
+    def _prepare(self, one: Field) -> None:
+        kind = one.kind.name
+        if kind == "links":
+            self._links[one.name] = links = link_ids(self.model, one, [each.id for each in self.found])
+            self._titles[one.name] = titles(one.target, {each for some in links.values() for each in some})
+        elif kind == "link" and one.target is not None:
+            self._titles[one.name] = titles(one.target, {one.get(each) for each in self.found})
+        elif kind in ("choice", "choices"):
+            from core.options import options_of
+
+            kept = [each.key for each in options_of(one.choices or "")]
+            self._options[one.name] = {each.key: each for each in options(one.choices, kept)}
+        elif kind == "file":
+            self._titles[one.name] = file_names({one.get(each) for each in self.found})
+
+    def cell(self, record: Any, one: Field, *, tags: bool = True) -> Cell:
+        """The cell of one value. A link whose target the person may not see stays a number."""
+        kind = one.kind.name
+        if kind == "links":
+            shown = [self._titles[one.name].get(each, f"#{each}") for each in self._links[one.name].get(record.id, [])]
+            return Cell(text="、".join(shown))
+        value = one.get(record)
+        if value is None or value == "":
+            return Cell(num=one.kind.align == "end")
+        if kind == "link":
+            title = self._titles[one.name].get(value)
+            return Cell(text=title or f"#{value}", url=record_url(one.target_table or "", value) if title else "")
+        if kind in ("choice", "choices"):
+            keys = value if isinstance(value, list) else [value]
+            known = self._options[one.name]
+            found = [known.get(str(key)) or Option(str(key), str(key)) for key in keys]
+            if tags and any(each.colour != "stone" for each in known.values()):
+                return Cell(text="、".join(each.label for each in found), tags=[Tag(each.label, each.colour) for each in found])
+            return Cell(text="、".join(each.label for each in found))
+        if kind == "yesno":
+            return Cell(text=one.text(value), yes=bool(value))
+        if kind == "datetime" and isinstance(value, datetime):
+            return Cell(text=short_moment(value), moment=value.isoformat() + "Z", full=one.text(value))
+        if kind == "date" and isinstance(value, date):
+            return Cell(text=short_date(value), moment=value.isoformat(), full=value.isoformat())
+        if kind == "file":
+            return Cell(text=self._titles[one.name].get(value, f"#{value}"), url=f"/files/{value}")
+        return Cell(text=one.text(value), num=one.kind.align == "end")
+
+
+def file_names(ids: set[int | None]) -> dict[int, str]:
+    """{file id: name} of stored files."""
+    from core.files import File
+
+    wanted = sorted(one for one in ids if one)
+    if not wanted:
+        return {}
+    return {row[0]: str(row[1]) for row in db.session.execute(select(File.id, File.name).where(File.id.in_(wanted)), execution_options={"mortise_rules": False})}
+
+
+def change_texts(model: type, changes: dict[str, Any], fields: dict[str, Field], names: dict[str, dict[int, str]]) -> list[dict[str, str]]:
+    """``{field: [old, new]}`` of the journal as lines a person reads; fields he may not see are left out."""
+    lines = []
+    for name, pair in changes.items():
+        one = fields.get(name)
+        if one is None or not isinstance(pair, list) or len(pair) != 2:
+            continue
+        lines.append({"label": one.title, "old": _journal_text(one, pair[0], names), "new": _journal_text(one, pair[1], names)})
+    return lines
+
+
+def _journal_text(one: Field, value: Any, names: dict[str, dict[int, str]]) -> str:
+    if value is None or value == "" or value == []:
+        return ""
+    if one.kind.name in ("link", "links"):
+        return "、".join(names.get(one.name, {}).get(each, f"#{each}") for each in (value if isinstance(value, list) else [value]))
+    try:
+        text = one.text(one.kind.clean(value, one) if one.kind.name in ("date", "datetime", "money", "decimal", "integer", "yesno") else value)
+    except (ValueError, TypeError):
+        text = str(value)
+    return text if len(text) <= 200 else text[:199] + "…"
+
+
+def linked_in(fields: dict[str, Field], all_changes: Sequence[dict[str, Any]]) -> dict[str, dict[int, str]]:
+    """Titles of every record that journal changes name, one statement a link field that occurs."""
+    wanted: dict[str, set[int]] = {}
+    for changes in all_changes:
+        for name, pair in changes.items():
+            one = fields.get(name)
+            if one is not None and one.kind.name in ("link", "links") and isinstance(pair, list):
+                for value in pair:
+                    wanted.setdefault(name, set()).update(each for each in (value if isinstance(value, list) else [value]) if isinstance(each, int))
+    return {name: titles(fields[name].target, visible_ids(fields[name].target, ids)) for name, ids in wanted.items() if fields[name].target is not None}
