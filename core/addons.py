@@ -10,7 +10,6 @@ import traceback
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Mapped
@@ -26,7 +25,9 @@ from core.model import FabModel, Model, loading, model_label, models, option_see
 from core.state import bump, cached_by_generation
 
 FILES = ("models", "specs", "service", "rules", "hooks", "jobs", "views")
-KNOWN = {"addon.toml", "__init__.py", "README.md", "data", "migrations", "templates", "static", "translations", "__pycache__"} | {f"{one}.py" for one in FILES}
+KNOWN = {"addon.toml", "__init__.py", "README.md", "data", "migrations", "templates", "static", "translations", "__pycache__"} | {
+    f"{one}.py" for one in FILES
+}
 KEYS = {"title", "summary", "version", "menu", "depends", "icon", "position", "author", "licence"}
 
 
@@ -131,13 +132,18 @@ def sort(found: dict[str, Addon]) -> list[str]:
         if name in path:
             cycle = " → ".join((*path[path.index(name) :], name))
             for member in path[path.index(name) :]:
-                found[member].broken = found[member].broken or f"{found[member].path / 'addon.toml'}: these addons depend on each other in a circle: {cycle}."
+                found[member].broken = (
+                    found[member].broken or f"{found[member].path / 'addon.toml'}: these addons depend on each other in a circle: {cycle}."
+                )
             return
         if name in order:
             return
         for needed in one.depends:
             if needed not in found:
-                one.broken = one.broken or f"{one.path / 'addon.toml'}: it depends on {needed!r}, which is not there. Add that addon or remove the line."
+                one.broken = (
+                    one.broken
+                    or f"{one.path / 'addon.toml'}: it depends on {needed!r}, which is not there. Add that addon or remove the line."
+                )
             else:
                 visit(needed, (*path, name))
         if name not in order:
@@ -150,7 +156,7 @@ def sort(found: dict[str, Addon]) -> list[str]:
 
 def load_all(folders: list[Path], *, strict: bool = False) -> dict[str, Addon]:
     """Find and import every addon. With ``strict`` a broken one raises `Misbuilt`; else it and its dependants stay asleep."""
-    import addons as package
+    package = importlib.import_module("addons")
 
     for folder in folders:
         if str(folder) not in package.__path__:
@@ -184,7 +190,7 @@ def _load(one: Addon) -> None:
 
         check_views(one.name)
         add_catalogue(one.path / "translations")
-    except Exception as error:  # noqa: BLE001 - whatever an addon's author got wrong is told by name, never thrown at people
+    except Exception as error:
         one.broken = _where(one, error)
         _unload(one.name, before)
     finally:
@@ -223,7 +229,10 @@ def _unload(name: str, before: set[str]) -> None:
 @cached_by_generation
 def _stored() -> dict[str, bool]:
     table = AddonState.__table__
-    return {row.name: bool(row.enabled) for row in db.session.execute(select(table.c.name, table.c.enabled), execution_options={"mortise_rules": False})}
+    return {
+        row.name: bool(row.enabled)
+        for row in db.session.execute(select(table.c.name, table.c.enabled), execution_options={"mortise_rules": False})
+    }
 
 
 @cached_by_generation
@@ -333,9 +342,16 @@ def preview_disable(name: str) -> list[Sleep]:
     found = []
     for other in [name, *[one for one in dependants(name)[::-1] if enabled(one)]]:
         own = [model for model in models().values() if model.addon == other]
-        counts = [(model_label(model, many=True), db.session.execute(select(func.count()).select_from(model.__table__)).scalar_one()) for model in own]
+        counts = [
+            (model_label(model, many=True), db.session.execute(select(func.count()).select_from(model.__table__)).scalar_one())
+            for model in own
+        ]
         placed = [
-            f"{model_label(model)}: {one.title}" for model in models().values() if model.addon != other for one in model.__fields__.values() if one.addon == other
+            f"{model_label(model)}: {one.title}"
+            for model in models().values()
+            if model.addon != other
+            for one in model.__fields__.values()
+            if one.addon == other
         ]
         found.append(Sleep(other, t(_addons[other].title), [pair for pair in counts if pair[1]], placed, dependant=other != name))
     return found
@@ -351,5 +367,3 @@ def register_new() -> None:
         if fresh:
             db.session.flush()
             bump()
-
-

@@ -31,7 +31,9 @@ class Database:
 
     def __init__(self) -> None:
         self.engine: Engine | None = None
-        self.session: scoped_session[MortiseSession] = scoped_session(sessionmaker(class_=MortiseSession, autoflush=False), scopefunc=_scope)
+        self.session: scoped_session[MortiseSession] = scoped_session(
+            sessionmaker(class_=MortiseSession, autoflush=False), scopefunc=_scope
+        )
 
     @property
     def ready(self) -> bool:
@@ -72,7 +74,9 @@ class Database:
 def make_engine(url: str, *, pool_size: int = 10) -> Engine:
     """An engine with the house's habits; `_sqlite_habits` says what SQLite needs."""
     if url.startswith("sqlite"):
-        engine = create_engine(url, connect_args={"timeout": LOCK_TIMEOUT_SECONDS}, pool_size=pool_size, max_overflow=pool_size * 2, poolclass=QueuePool)
+        engine = create_engine(
+            url, connect_args={"timeout": LOCK_TIMEOUT_SECONDS}, pool_size=pool_size, max_overflow=pool_size * 2, poolclass=QueuePool
+        )
         _sqlite_habits(engine)
     else:
         if url.startswith("postgres://"):

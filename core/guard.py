@@ -74,7 +74,9 @@ def check_writes(session: Any, pending: dict[Any, tuple[str, dict[str, tuple[Any
             raise Refused(refusal(verb, model), verdict)
         if verb == "edit" and is_owned(model) and ({"owner", "department"} & set(changes)):
             if not mine.covers(record, "edit") and not mine.covers(record, "transfer", old=True):
-                raise Refused(_("You may not hand this record to somebody outside of what you may edit."), mine.covers(record, "transfer", old=True))
+                raise Refused(
+                    _("You may not hand this record to somebody outside of what you may edit."), mine.covers(record, "transfer", old=True)
+                )
         for name, (_old, new) in changes.items():
             one = model.__fields__.get(name) or fields_of(model).get(name)
             if one is not None and one.kind.name in ("link", "links") and new:

@@ -62,7 +62,7 @@ def register_all(order: list[str]) -> None:
     places = {name: place for place, name in enumerate(["core", *order])}
     _callers.clear()
     # pluggy calls the last registered first.
-    for number, plugin in reversed(sorted(enumerate(_pending), key=lambda one: (places.get(one[1].addon, 999), one[0]))):
+    for number, plugin in sorted(enumerate(_pending), key=lambda one: (places.get(one[1].addon, 999), one[0]), reverse=True):
         _manager.register(plugin, name=f"{plugin.addon}:{number}:{plugin.function.__name__}")
 
 
@@ -79,7 +79,7 @@ def call(name: str, model: type | None = None, **arguments: Any) -> list[Any]:
     if caller is None:
         out = [
             plugin for plugin in _manager.get_plugins()
-            if plugin.addon in sleeping or (plugin.models and model is not None and not any(issubclass(model, one) for one in plugin.models))
+            if plugin.addon in sleeping or (model is not None and not _concerns(plugin, model))
         ]  # fmt: skip
         _callers[key] = caller = _manager.subset_hook_caller(name, out)
     return caller(**arguments)
@@ -87,4 +87,8 @@ def call(name: str, model: type | None = None, **arguments: Any) -> list[Any]:
 
 def has(name: str, model: type) -> bool:
     """True when any hook of this name could concern ``model``; spares work for the many models without hooks."""
-    return any(hasattr(plugin, name) and (not plugin.models or any(issubclass(model, one) for one in plugin.models)) for plugin in _pending)
+    return any(hasattr(plugin, name) and _concerns(plugin, model) for plugin in _pending)
+
+
+def _concerns(plugin: Any, model: type) -> bool:
+    return not plugin.models or any(issubclass(model, one) for one in plugin.models)

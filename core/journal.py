@@ -11,7 +11,22 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Index, Integer, String, Text, event, func, inspect, insert, literal_column, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Index,
+    Integer,
+    String,
+    Text,
+    event,
+    func,
+    insert,
+    inspect,
+    literal_column,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from core import hooks
@@ -193,7 +208,7 @@ def snapshot(record: Any) -> dict[str, Any]:
 @event.listens_for(MortiseSession, "before_flush")
 def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
     from core.guard import check_writes
-    from core.records import prepare
+    from core.prepare import prepare
 
     pending: dict[Any, tuple[str, dict[str, tuple[Any, Any]]]] = {}
     for _round in range(10):
@@ -234,7 +249,11 @@ def _after_flush(session: Session, _context: Any) -> None:
         if verb == "edit" and not changes:
             continue
         hidden = {one.name for one in model.__fields__.values() if one.sensitive}
-        rows.append(_row(model.__tablename__, record.id, verb, {name: ["…", "…"] if name in hidden else list(pair) for name, pair in changes.items()}))
+        rows.append(
+            _row(
+                model.__tablename__, record.id, verb, {name: ["…", "…"] if name in hidden else list(pair) for name, pair in changes.items()}
+            )
+        )
         by_model.setdefault(model, ([], []))[verb == "delete"].append(record)
     if rows:
         with session.no_autoflush:
@@ -252,7 +271,11 @@ def _after_flush_postexec(session: Session, _context: Any) -> None:
     for record, verb, changes in session.info.pop("saved", []):
         name = "after_delete" if verb == "delete" else "after_save"
         if hooks.has(name, type(record)):
-            arguments = {"record": record} if verb == "delete" else {"record": record, "changes": {key: tuple(pair) for key, pair in changes.items()}}
+            arguments = (
+                {"record": record}
+                if verb == "delete"
+                else {"record": record, "changes": {key: tuple(pair) for key, pair in changes.items()}}
+            )
             hooks.call(name, type(record), **arguments)
 
 
@@ -294,7 +317,9 @@ def seal(limit: int = 5000) -> int:
     rows = session.execute(query).mappings().all()
     if not rows:
         return 0
-    last = session.execute(select(journal.c.seal, journal.c.hash).where(journal.c.seal.is_not(None)).order_by(journal.c.seal.desc()).limit(1)).first()
+    last = session.execute(
+        select(journal.c.seal, journal.c.hash).where(journal.c.seal.is_not(None)).order_by(journal.c.seal.desc()).limit(1)
+    ).first()
     number, chain = (last.seal, last.hash) if last else (0, "")
     for row in rows:
         number += 1
@@ -314,5 +339,10 @@ def row_hash(row: Any, number: int, before: str) -> str:
 
 def history(model: type, record_id: int, limit: int = 100) -> list[Any]:
     """The journal rows of one record, newest first."""
-    query = select(journal).where(journal.c.model == model.__tablename__, journal.c.record_id == record_id).order_by(journal.c.id.desc()).limit(limit)
+    query = (
+        select(journal)
+        .where(journal.c.model == model.__tablename__, journal.c.record_id == record_id)
+        .order_by(journal.c.id.desc())
+        .limit(limit)
+    )
     return list(db.session.execute(query).all())

@@ -127,7 +127,9 @@ def _target(cls: type, name: str, wanted: Any) -> tuple[str, Any]:
     return wanted.__tablename__, wanted
 
 
-def _build_field(cls: type, owner: type, name: str, declared: Declared, addon: str, always_optional: bool = False) -> tuple[Field, dict[str, Any]]:
+def _build_field(
+    cls: type, owner: type, name: str, declared: Declared, addon: str, always_optional: bool = False
+) -> tuple[Field, dict[str, Any]]:
     """The Field of one declaration and the SQLAlchemy attributes that belong to it."""
     spec = declared.spec
     wanted, optional, many = _annotation(cls, owner, name)
@@ -168,7 +170,10 @@ def _build_field(cls: type, owner: type, name: str, declared: Declared, addon: s
     if kind == "choice" and many:
         kind = "choices"
     if kind not in KINDS:
-        raise Misbuilt(f"{cls.__name__}.{name}: {getattr(wanted, '__name__', wanted)!r} is not a type of field; use str, int, Decimal, date, datetime or bool.")
+        raise Misbuilt(
+            f"{cls.__name__}.{name}: {getattr(wanted, '__name__', wanted)!r} is not a type of field; "
+            "use str, int, Decimal, date, datetime or bool."
+        )
     made.kind = KINDS[kind]
     for key in ("unique", "default", "search", "max_length", "sensitive", "long"):
         setattr(made, key, spec[key])
@@ -305,7 +310,10 @@ def extend(model: type) -> Callable[[type], type]:
         for name, value in list(vars(extra).items()):
             if isinstance(value, Declared):
                 if name in model.__fields__ or name in RESERVED:
-                    raise Misbuilt(f"{addon}: {model.__name__} has a field {name!r} already (from {getattr(model.__fields__.get(name), 'addon', 'core')}).")
+                    raise Misbuilt(
+                        f"{addon}: {model.__name__} has a field {name!r} already "
+                        f"(from {getattr(model.__fields__.get(name), 'addon', 'core')})."
+                    )
                 made, attributes = _build_field(model, extra, name, value, addon, always_optional=True)
                 made.required = False
                 model.__fields__[name] = made
@@ -313,7 +321,9 @@ def extend(model: type) -> Callable[[type], type]:
                     setattr(model, attribute, mapped)
             elif isinstance(value, property) or (callable(value) and not name.startswith("__")):
                 if hasattr(model, name):
-                    raise Misbuilt(f"{addon}: {model.__name__} has {name!r} already; an addon cannot replace another's method, it asks for a hook.")
+                    raise Misbuilt(
+                        f"{addon}: {model.__name__} has {name!r} already; an addon cannot replace another's method, it asks for a hook."
+                    )
                 setattr(model, name, value)
         return extra
 

@@ -26,7 +26,10 @@ class RoleRow(Recorded, FabRole):
     locals().update(system_columns())
 
 
-RoleRow.__fields__ = {"name": Field("name", KINDS["text"], "Name", required=True, unique=True, search=True, max_length=64), **RoleRow.__fields__}
+RoleRow.__fields__ = {
+    "name": Field("name", KINDS["text"], "Name", required=True, unique=True, search=True, max_length=64),
+    **RoleRow.__fields__,
+}
 
 
 class MortiseUser(Recorded, FabUser):
@@ -38,7 +41,7 @@ class MortiseUser(Recorded, FabUser):
     name: Mapped[str | None] = field(search=True, max_length=130)
     phone: Mapped[str | None] = field(kind="phone", search=True)
     level: Mapped[str] = field(choices=LEVELS, default="employee")
-    superior: Mapped[MortiseUser | None] = link()  # noqa: F821
+    superior: Mapped[MortiseUser | None] = link()
     role_rows: Mapped[list[RoleRow]] = links(label="Roles", table=assoc_user_role)
     language: Mapped[str | None] = field(choices=["en", "zh_Hans", "zh_Hant"])
     zone: Mapped[str | None] = field(max_length=64)
@@ -67,7 +70,7 @@ class Department(Model):
 
     system_model = True
     name: Mapped[str] = field(search=True)
-    parent: Mapped[Department | None] = link()  # noqa: F821
+    parent: Mapped[Department | None] = link()
     head: Mapped[MortiseUser | None] = link()
 
 
@@ -105,7 +108,9 @@ class RoleRight(Model):
     role: Mapped[RoleRow] = link(part_of=True)
     model: Mapped[str] = field(max_length=80, index=True)
     verb: Mapped[str] = field(max_length=40)
-    scopes: Mapped[str] = field(max_length=80, default="none", help="none, own, department, below, team, all; several are separated by blanks")
+    scopes: Mapped[str] = field(
+        max_length=80, default="none", help="none, own, department, below, team, all; several are separated by blanks"
+    )
     shared: Mapped[bool] = field(default=False, help="Also records that are shared with the person")
     __table_args__ = (Index("uq_core_role_right", "role_id", "model", "verb", unique=True),)
 
@@ -149,7 +154,10 @@ class Share(Model):
     team: Mapped[Team | None] = link()
     access: Mapped[str] = field(choices=["read", "edit"], default="read")
     until: Mapped[datetime | None] = field()
-    __table_args__ = (Index("ix_core_share_user_model_record", "user_id", "model", "record_id"), Index("ix_core_share_model_record", "model", "record_id"))
+    __table_args__ = (
+        Index("ix_core_share_user_model_record", "user_id", "model", "record_id"),
+        Index("ix_core_share_model_record", "model", "record_id"),
+    )
 
 
 class SignInSession(FabModel):

@@ -6,20 +6,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, inspect, select
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm.exc import StaleDataError
+from sqlalchemy import func, select
 
-from core.context import actor, now, system
+from core.context import actor
 from core.db import db
+from core.deletion import delete_with_parts
 from core.errors import Asleep, Conflict, Invalid, Missing, Problem, Refused, Wrong
 from core.fields import LARGEST_ID, Field
 from core.guard import refusal
 from core.i18n import gettext as _
 from core.i18n import ngettext
-from core.model import fields_of, is_owned, links_to, model_label
-from core.people import MortiseUser, Post, Share
-from core.rules import Verdict, may, rights, visible_ids
+from core.model import fields_of, model_label
+from core.prepare import flush, prepare
+from core.rules import may, rights, visible_ids
 
 CHUNK = 500
 QUIET = {"mortise_rules": False}
@@ -161,11 +160,13 @@ class Records:
                 continue
             column = one.column(self.model)
             query = select(column, self.model.id).where(column.in_({value for _place, _id, value in mine}))
-            stored = {value: record_id for value, record_id in db.session.execute(query, execution_options=QUIET)}
+            stored: dict[Any, int] = dict(db.session.execute(query, execution_options=QUIET).tuples())
             in_this_lot: set[Any] = set()
             for place, record_id, value in mine:
                 if stored.get(value, record_id) != record_id or value in in_this_lot:
-                    found.setdefault(place, {})[one.name] = _("“%(value)s” already exists; “%(label)s” must be unique.", value=value, label=one.title)
+                    found.setdefault(place, {})[one.name] = _(
+                        "“%(value)s” already exists; “%(label)s” must be unique.", value=value, label=one.title
+                    )
                 in_this_lot.add(value)
         return found
 
@@ -240,7 +241,10 @@ class Records:
         if not wanted:
             return {}
         query = select(self.model).where(*(column.in_({values[at] for values in wanted.values()}) for at, column in enumerate(columns)))
-        stored = {tuple(fields[key].get(record) for key in keys): record for record in db.session.execute(query.order_by(self.model.id.desc())).scalars()}
+        stored = {
+            tuple(fields[key].get(record) for key in keys): record
+            for record in db.session.execute(query.order_by(self.model.id.desc())).scalars()
+        }
         return {place: stored[values] for place, values in wanted.items() if values in stored}
 
     def _change_known(self, done: Done, record: Any, good: dict[str, Any]) -> None:
@@ -253,7 +257,7 @@ class Records:
         try:
             with db.session.begin_nested():
                 self._apply(record, different)
-                self._flush()
+                flush()
             done.action = "changed"
         except Problem as problem:
             done.action, done.errors = "refused", getattr(problem, "errors", {"": problem.sentence})
@@ -267,7 +271,9 @@ class Records:
                 continue
             empty = [record for record in fresh if one.get(record) is None]
             if empty:
-                for record, number in zip(empty, next_numbers(f"{self.model.__tablename__}.{one.name}", len(empty), one.number_rule), strict=True):
+                for record, number in zip(
+                    empty, next_numbers(f"{self.model.__tablename__}.{one.name}", len(empty), one.number_rule), strict=True
+                ):
                     one.set(record, number)
 
     def _flush_fresh(self, fresh: Sequence[tuple[Done, Any]], one: bool) -> None:
@@ -277,11 +283,11 @@ class Records:
         try:
             if one:
                 session.add(fresh[0][1])
-                self._flush()
+                flush()
             else:
                 with session.begin_nested():
                     session.add_all([record for _done, record in fresh])
-                    self._flush()
+                    flush()
             for done, record in fresh:
                 done.record = record
         except Problem:
@@ -292,7 +298,7 @@ class Records:
                 try:
                     with session.begin_nested():
                         session.add(record)
-                        self._flush()
+                        flush()
                     done.record = record
                 except Problem as problem:
                     done.action, done.errors = "refused", getattr(problem, "errors", {"": problem.sentence})
@@ -305,14 +311,17 @@ class Records:
         if not verdict:
             raise Refused(refusal("edit", self.model), verdict)
         if version is not None and version != record.version:
-            raise Conflict(_("Somebody else changed this record meanwhile. Your entries are still here; compare, then save again."), version=record.version)
+            raise Conflict(
+                _("Somebody else changed this record meanwhile. Your entries are still here; compare, then save again."),
+                version=record.version,
+            )
         cleaned = self.clean(values)
         self._check_links([cleaned])
         good, wrong = cleaned
         if wrong:
             raise Invalid(wrong)
         self._apply(record, good)
-        self._flush()
+        flush()
         return record
 
     def _apply(self, record: Any, good: dict[str, Any]) -> None:
@@ -336,8 +345,8 @@ class Records:
             self._apply(record, self._cleaned(values))
             changed += 1
             if changed % CHUNK == 0:
-                self._flush()
-        self._flush()
+                flush()
+        flush()
         return changed
 
     def _cleaned(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -352,11 +361,20 @@ class Records:
         found = self.many(wanted, lock=True)
         if len(found) != len(wanted):
             missing = len(wanted) - len(found)
-            raise Missing(ngettext("%(count)s record is gone or not visible to you; nothing was changed.", "%(count)s records are gone or not visible to you; nothing was changed.", missing))
+            raise Missing(
+                ngettext(
+                    "%(count)s record is gone or not visible to you; nothing was changed.",
+                    "%(count)s records are gone or not visible to you; nothing was changed.",
+                    missing,
+                )
+            )
         for record in found:
             verdict = may(verb, record)
             if not verdict:
-                raise Refused(_("Not all of these records are open to you; nothing was changed. The first is “%(title)s”.", title=str(record)), verdict)
+                raise Refused(
+                    _("Not all of these records are open to you; nothing was changed. The first is “%(title)s”.", title=str(record)),
+                    verdict,
+                )
         return found
 
     def delete(self, record: Any) -> None:
@@ -366,128 +384,18 @@ class Records:
         verdict = may("delete", record)
         if not verdict:
             raise Refused(refusal("delete", self.model), verdict)
-        _delete_with_parts([record])
+        delete_with_parts([record])
 
     def delete_many(self, ids: Iterable[int]) -> int:
         """Delete many records, all or none; returns how many."""
         found = self._reachable(ids, "delete")
         for start in range(0, len(found), CHUNK):
-            _delete_with_parts(found[start : start + CHUNK])
+            delete_with_parts(found[start : start + CHUNK])
         return len(found)
-
-    def _flush(self) -> None:
-        flush()
 
 
 def _ids(value: Any) -> list[int]:
     return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
-
-
-def flush() -> None:
-    """Write what is pending; what the database refuses becomes a sentence."""
-    try:
-        db.session.flush()
-    except StaleDataError:
-        raise Conflict(_("Somebody else changed this record meanwhile. Your entries are still here; compare, then save again.")) from None
-    except IntegrityError as error:
-        raise Conflict(_("Another record with the same values exists already, or a record this one needs is gone.")) from error
-
-
-def prepare(record: Any, verb: str) -> None:
-    """Fill what the house keeps itself: defaults, who and when, owner and department, pinyin key, formulas."""
-    from core.custom import compute_formulas
-    from core.search import title_key
-
-    model, who, moment = type(record), actor(), now()
-    if verb == "create":
-        for one in model.__fields__.values():
-            if one.default is not None and one.kind.name != "links" and getattr(record, one.key) is None:
-                one.set(record, one.default)
-        for one in fields_of(model).values():
-            if one.custom and one.default is not None and one.get(record) is None:
-                one.set(record, one.default)
-        if is_owned(model) and not who.system:
-            if record.owner_id is None and record.owner is None:
-                record.owner_id = who.user_id
-        if is_owned(model) and record.department_id is None and record.department is None and record.owner_id is not None:
-            record.department_id = primary_department(record.owner_id)
-        record.created_at = record.created_at or moment
-        record.created_by_id = record.created_by_id or who.user_id
-    record.changed_at, record.changed_by_id = moment, who.user_id
-    if inspect(model).version_id_col is None:
-        record.version = (record.version or 0) + 1
-    if isinstance(record, MortiseUser):
-        record.name = record.name or record.username
-        record.first_name, record.last_name = (record.name or "")[:64], ""
-    key = title_key(str(getattr(record, model.title_field, None) or ""))
-    if record.title_key != key:
-        record.title_key = key
-    compute_formulas(record)
-
-
-def primary_department(user_id: int) -> int | None:
-    """The department of a person's primary post (the oldest post when none is primary)."""
-    memo = actor().memo.setdefault("primary_department", {})
-    if user_id not in memo:
-        post = Post.__table__
-        query = select(post.c.department_id).where(post.c.user_id == user_id).order_by(post.c.is_primary.desc(), post.c.id).limit(1)
-        memo[user_id] = db.session.execute(query, execution_options=QUIET).scalar()
-    return memo[user_id]
-
-
-def along(found: Sequence[Any]) -> tuple[list[Any], list[tuple[Any, Field]], list[tuple[Any, Field]]]:
-    """What a deletion of ``found`` means: (records that are deleted, links that are cleared, required links in the way).
-
-    Read with the system's eyes: rows that sleep or that the person may not see count like all others.
-    """
-    doomed = {(type(one), one.id): one for one in found}
-    cleared: list[tuple[Any, Field]] = []
-    blocking: list[tuple[Any, Field]] = []
-    queue: list[Any] = list(found)
-    while queue:
-        lot, queue = queue, []
-        for model in {type(one) for one in lot}:
-            ids = [one.id for one in lot if type(one) is model]
-            for other, link in links_to(model):
-                if link.kind.name != "link":
-                    continue
-                pointing = db.session.execute(select(other).where(getattr(other, link.key).in_(ids)), execution_options=QUIET).scalars().all()
-                for record in pointing:
-                    if (other, record.id) in doomed:
-                        continue
-                    if link.part_of:
-                        doomed[other, record.id] = record
-                        queue.append(record)
-                    else:
-                        (blocking if link.required else cleared).append((record, link))
-    blocking = [(record, link) for record, link in blocking if (type(record), record.id) not in doomed]
-    cleared = [(record, link) for record, link in cleared if (type(record), record.id) not in doomed]
-    return list(doomed.values()), cleared, blocking
-
-
-def _delete_with_parts(found: Sequence[Any]) -> None:
-    from core.files import attached
-
-    session = db.session()
-    with system("a deletion takes its parts along"):
-        doomed, cleared, blocking = along(found)
-        if blocking:
-            names = sorted({model_label(type(record), many=True) for record, _link in blocking})
-            raise Invalid({"": _("“%(title)s” cannot be deleted: %(count)s records of %(names)s need it. Move or delete those first.", title=str(found[0]), count=len(blocking), names=", ".join(names))})
-        for record, link in cleared:
-            setattr(record, link.key, None)
-        for model in {type(one) for one in doomed}:
-            ids = [one.id for one in doomed if type(one) is model]
-            for share in session.execute(select(Share).where(Share.model == model.__tablename__, Share.record_id.in_(ids))).scalars():
-                session.delete(share)
-            for file in attached(model, ids):
-                session.delete(file)
-        for record in doomed:
-            for one in type(record).__fields__.values():
-                if one.kind.name == "links":
-                    getattr(record, one.name)
-            session.delete(record)
-        flush()
 
 
 def titles(model: type, ids: Iterable[int | None]) -> dict[int, str]:
@@ -498,8 +406,7 @@ def titles(model: type, ids: Iterable[int | None]) -> dict[int, str]:
     known: dict[int, str] = actor().memo.setdefault(("titles", model, actor().system), {})
     if missing := wanted - known.keys():
         column = model.id if model.title_field == "id" else model.__fields__[model.title_field].column(model)
-        known |= {row[0]: str(row[1] or f"#{row[0]}") for row in db.session.execute(select(model.id, column).where(model.id.in_(sorted(missing))))}
+        known |= {
+            row[0]: str(row[1] or f"#{row[0]}") for row in db.session.execute(select(model.id, column).where(model.id.in_(sorted(missing))))
+        }
     return {one: known[one] for one in wanted if one in known}
-
-
-__all__ = ["Done", "Records", "Verdict", "along", "flush", "may", "prepare", "primary_department", "records", "titles"]

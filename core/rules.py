@@ -170,7 +170,11 @@ class Rights:
         self.roles = {row.id: row.name for row in found if row.id is not None}
         post, department = Post.__table__, Department.__table__
         members = Team.members.property.secondary
-        own = select(post.c.department_id.label("own"), post.c.department_id.label("id")).where(post.c.user_id == user_id).cte("mine", recursive=True)
+        own = (
+            select(post.c.department_id.label("own"), post.c.department_id.label("id"))
+            .where(post.c.user_id == user_id)
+            .cte("mine", recursive=True)
+        )
         tree = own.union(select(own.c.own, department.c.id).join(own, department.c.parent_id == own.c.id))
         places = union_all(
             select(literal("d").label("kind"), tree.c.own, tree.c.id),
@@ -331,7 +335,10 @@ class Rights:
         """Ids of the people who share a team with this person."""
         if self._teammates is None:
             members = Team.members.property.secondary
-            found = db.session.execute(select(members.c.right_id).where(members.c.left_id.in_(sorted(self.teams) or [0])), execution_options={"mortise_rules": False})
+            found = db.session.execute(
+                select(members.c.right_id).where(members.c.left_id.in_(sorted(self.teams) or [0])),
+                execution_options={"mortise_rules": False},
+            )
             self._teammates = set(found.scalars())
         return self._teammates
 
@@ -349,7 +356,13 @@ class Rights:
                 continue
             stored = self._field_rows.get((key, role_id, one.name))
             if stored is None:
-                stored = "hidden" if any(one.name in line.hidden for line in lines) else "read_only" if any(one.name in line.read_only for line in lines) else "write"
+                stored = (
+                    "hidden"
+                    if any(one.name in line.hidden for line in lines)
+                    else "read_only"
+                    if any(one.name in line.read_only for line in lines)
+                    else "write"
+                )
             best = max(best, {"hidden": 0, "read_only": 1}.get(stored, 2))
         return ("hidden", "read", "write")[best] if best >= 0 else "write"
 
@@ -415,5 +428,7 @@ def visible_ids(model: type, ids: Iterable[int]) -> set[int]:
             reach = rights().row_filter(model, "read")
             if reach is not None:
                 where.append(reach)
-        known.update(db.session.execute(select(table.c.id).where(and_(true(), *where)), execution_options={"mortise_rules": False}).scalars())
+        known.update(
+            db.session.execute(select(table.c.id).where(and_(true(), *where)), execution_options={"mortise_rules": False}).scalars()
+        )
     return wanted & known

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, MetaData, String, Table, select
+from sqlalchemy import BigInteger, Column, MetaData, String, Table, event, select
+from sqlalchemy.orm import Session
 
 from core.context import actor
-from core.db import db
+from core.db import MortiseSession, db
 from core.model import Model
 
 _metadata: MetaData = Model.metadata
@@ -40,10 +41,28 @@ def bump() -> None:
     done = session.execute(core_state.update().where(core_state.c.name == "generation").values(value=core_state.c.value + 1))
     if not done.rowcount:
         session.execute(core_state.insert().values(name="generation", value=1))
-    actor().memo.clear()
+    memo = actor().memo
+    batch = {name: memo[name] for name in ("batch_id", "undoes") if name in memo}
+    memo.clear()
+    memo.update(batch)
     actor().memo["generation"] = session.execute(select(core_state.c.value).where(core_state.c.name == "generation")).scalar()
     # What this transaction computes from now on is not yet true for others: it must not reach the process's caches.
     actor().memo["uncommitted"] = True
+
+
+_steering: list[type] = []
+
+
+def steers(model: type) -> type:
+    """Mark a model whose rows are configuration: each change of one bumps the generation, through whichever door it comes."""
+    _steering.append(model)
+    return model
+
+
+@event.listens_for(MortiseSession, "after_flush")
+def _bump_after_flush(session: Session, _context: Any) -> None:
+    if any(isinstance(one, tuple(_steering)) for one in (*session.new, *session.dirty, *session.deleted)):
+        bump()
 
 
 def cached_by_generation(compute: Callable[..., Any]) -> Callable[..., Any]:
