@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.i18n import t
-from core.kinds import BY_PYTHON, KINDS, LARGEST_ID, Kind, tidy
+from core.kinds import BY_PYTHON, KINDS, LARGEST_ID, LARGEST_INTEGER, Kind, narrow, tidy
 
-__all__ = ["BY_PYTHON", "Declared", "Field", "KINDS", "LARGEST_ID", "field", "link", "links"]
+__all__ = ["BY_PYTHON", "Declared", "Field", "KINDS", "LARGEST_ID", "LARGEST_INTEGER", "field", "link", "links", "narrow", "tidy"]
 
 
 @dataclass(slots=True)
