@@ -1,0 +1,258 @@
+"""Undo: what a batch did is done backwards from its journal rows; what has changed since is shown, never overwritten."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Date, DateTime, Numeric, func, insert, inspect, select, update
+
+from core.context import acting, actor, now, system
+from core.db import db
+from core.deletion import along
+from core.errors import Conflict, Missing, Refused
+from core.i18n import gettext as _
+from core.journal import batches, journal
+from core.model import models
+from core.prepare import flush
+from core.rules import Reason, Verdict, rights
+
+OWN_UNDO = timedelta(minutes=15)
+"""How long a person may undo his own last actions; an administrator may undo any batch at any time."""
+
+QUIET = {"mortise_rules": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """One thing an undo left alone, because it is not any more as the batch had left it."""
+
+    model: str
+    record_id: int
+    field: str
+    sentence: str
+
+
+@dataclass(slots=True)
+class Undone:
+    """What an undo did."""
+
+    batch_id: int
+    count: int = 0
+    """Records brought back to what they were."""
+    clashes: list[Clash] = field(default_factory=list)
+
+
+def may_undo(batch: Any) -> Verdict:
+    """May the acting person undo this row of core_batch?"""
+    who = actor()
+    if who.system or rights().level in ("administrator", "system_administrator"):
+        return Verdict(True, (Reason("level", _("You are an administrator.")),))
+    if who.user_id is not None and batch.user_id == who.user_id and now() - batch.at <= OWN_UNDO:
+        return Verdict(True, (Reason("scope", _("You did this yourself less than 15 minutes ago.")),))
+    return Verdict(
+        False, (Reason("nothing", _("Your own actions can be undone for 15 minutes; later, or for others, an administrator can.")),)
+    )
+
+
+def undo(batch_id: int) -> Undone:
+    """Undo a batch as a new batch of its own (so that it can be undone again). Never commits.
+
+    Raises `Missing`, `Refused`, and `Conflict` when it was undone already or nothing of it can be undone.
+    """
+    batch = db.session.execute(select(batches).where(batches.c.id == batch_id).with_for_update()).first()
+    if batch is None:
+        raise Missing(_("There is no such action in the journal."))
+    verdict = may_undo(batch)
+    if not verdict:
+        raise Refused(_("You may not undo this."), verdict)
+    if batch.undone_by is not None:
+        raise Conflict(_("This was undone already."))
+    rows = db.session.execute(select(journal).where(journal.c.batch_id == batch_id).order_by(journal.c.id.desc())).all()
+    with acting(replace(actor(), batch_title=_("Undo: %(title)s", title=batch.title or f"#{batch_id}")[:200], memo={})), system("undo"):
+        own = _own_batch(batch_id)
+        work = _Work(batch_id, Undone(own))
+        work.run(rows)
+        if not work.result.count:
+            raise Conflict(_("Nothing was undone: all of it has been changed since."), clashes=work.result.clashes)
+        db.session.execute(update(batches).where(batches.c.id == batch_id).values(undone_by=own))
+        if batch.undoes is not None:
+            db.session.execute(update(batches).where(batches.c.id == batch.undoes).values(undone_by=None))
+    return work.result
+
+
+def _own_batch(undoes: int) -> int:
+    who = actor()
+    values = {"at": now(), "user_id": who.user_id, "door": who.door, "title": who.batch_title, "undoes": undoes}
+    made = db.session.execute(insert(batches).values(values).returning(batches.c.id)).scalar_one()
+    who.memo["batch_id"] = made
+    return made
+
+
+class _Work:
+    """One undo at work: first what was deleted comes back, then values, then what was created goes."""
+
+    def __init__(self, batch_id: int, result: Undone) -> None:
+        self.batch_id = batch_id
+        self.result = result
+
+    def run(self, rows: list[Any]) -> None:
+        known = [row for row in rows if row.model in models()]
+        for row in rows:
+            if row.model not in models() and row.verb in ("create", "edit", "delete"):
+                self.clash(row, "", _("The addon of this record is gone."))
+        self.bring_back([row for row in known if row.verb == "delete"])
+        self.set_back([row for row in known if row.verb == "edit"])
+        self.take_away([row for row in known if row.verb == "create"])
+
+    def clash(self, row: Any, name: str, sentence: str) -> None:
+        self.result.clashes.append(Clash(row.model, row.record_id, name, sentence))
+
+    def bring_back(self, rows: list[Any]) -> None:
+        waiting = []
+        for row in rows:
+            model = models()[row.model]
+            if db.session.execute(select(model.id).where(model.id == row.record_id), execution_options=QUIET).first():
+                self.clash(row, "", _("A record with this number exists again."))
+            else:
+                waiting.append((row, {name: pair[0] for name, pair in json.loads(row.changes).items()}))
+        links_later: list[tuple[Any, str, list[int]]] = []
+        while waiting:
+            # A record of a tree comes after the one above it; what links to records that are gone for good stays away.
+            gone = {(row.model, row.record_id) for row, _values in waiting}
+            ready = [one for one in waiting if not (self.needs(*one) & gone)]
+            if not ready:
+                for row, _values in waiting:
+                    self.clash(row, "", _("A record that this one needs is gone."))
+                break
+            waiting = [one for one in waiting if one not in ready]
+            for row, values in ready:
+                missing = [need for need in self.needs(row, values) if not self.exists(*need)]
+                if missing:
+                    self.clash(row, "", _("A record that this one needs is gone."))
+                    continue
+                links_later += self.insert(row, values)
+            flush()
+        for record, name, ids in links_later:
+            target = type(record).__fields__[name].target
+            setattr(
+                record, name, list(db.session.execute(select(target).where(target.id.in_(ids or [0])), execution_options=QUIET).scalars())
+            )
+        flush()
+
+    @staticmethod
+    def needs(row: Any, values: dict[str, Any]) -> set[tuple[str, int]]:
+        """(table, id) of the records that must be there before this one."""
+        fields = models()[row.model].__fields__.values()
+        return {(one.target_table, values[one.key]) for one in fields if one.kind.name == "link" and values.get(one.key) is not None}
+
+    @staticmethod
+    def exists(table: str, record_id: int) -> bool:
+        target = models()[table]
+        return db.session.execute(select(target.id).where(target.id == record_id), execution_options=QUIET).first() is not None
+
+    def insert(self, row: Any, values: dict[str, Any]) -> list[tuple[Any, str, list[int]]]:
+        model = models()[row.model]
+        record = model()
+        columns = {attribute.key: attribute.columns[0] for attribute in inspect(model).column_attrs}
+        later = []
+        for name, value in values.items():
+            if name in columns:
+                if name != "version":
+                    setattr(record, name, stored(columns[name], value))
+            elif name in model.__fields__:
+                later.append((record, name, value))
+        record.id = row.record_id
+        db.session.add(record)
+        self.result.count += 1
+        return later
+
+    def set_back(self, rows: list[Any]) -> None:
+        for row in rows:
+            model = models()[row.model]
+            record = db.session.execute(select(model).where(model.id == row.record_id), execution_options=QUIET).scalars().first()
+            if record is None:
+                self.clash(row, "", _("The record was deleted since."))
+                continue
+            touched = False
+            for name, (old, new) in json.loads(row.changes).items():
+                touched |= self.set_field(row, record, name, old, new)
+            self.result.count += touched
+        flush()
+
+    def set_field(self, row: Any, record: Any, name: str, old: Any, new: Any) -> bool:
+        one = type(record).__fields__.get(name)
+        if one is not None and one.sensitive:
+            self.clash(row, name, _("The journal does not keep values of this field."))
+            return False
+        if one is None:
+            custom = dict(record.custom or {})
+            if custom.get(name) != new:
+                self.clash(row, name, _("This was changed again since."))
+                return False
+            if old is None:
+                custom.pop(name, None)
+            else:
+                custom[name] = old
+            record.custom = custom or None
+            return True
+        if one.kind.name == "links":
+            if one.get(record) != sorted(new or []):
+                self.clash(row, name, _("This was changed again since."))
+                return False
+            target = one.target
+            setattr(
+                record, name, list(db.session.execute(select(target).where(target.id.in_(old or [0])), execution_options=QUIET).scalars())
+            )
+            return True
+        if one.json(one.get(record)) != new:
+            self.clash(row, name, _("This was changed again since."))
+            return False
+        if one.kind.name == "link" and old is not None and not self.exists(one.target_table, old):
+            self.clash(row, name, _("The record it pointed at is gone."))
+            return False
+        column = inspect(type(record)).column_attrs[one.key].columns[0]
+        one.set(record, stored(column, old))
+        return True
+
+    def take_away(self, rows: list[Any]) -> None:
+        lot = {(row.model, row.record_id) for row in rows}
+        for row in rows:
+            model = models()[row.model]
+            record = db.session.execute(select(model).where(model.id == row.record_id), execution_options=QUIET).scalars().first()
+            if record is None or inspect(record).deleted or record in db.session.deleted:
+                continue
+            since = select(func.count()).where(
+                journal.c.model == row.model, journal.c.record_id == row.record_id, journal.c.id > row.id,
+                journal.c.batch_id.not_in([self.batch_id, self.result.batch_id]), journal.c.verb.in_(["edit", "delete"]),
+            )  # fmt: skip
+            if db.session.execute(since).scalar_one():
+                self.clash(row, "", _("The record was changed since it was made; it stays."))
+                continue
+            doomed, cleared, blocking = along([record])
+            others = [
+                one for one in (*doomed[1:], *(one for one, _link in (*cleared, *blocking))) if (type(one).__tablename__, one.id) not in lot
+            ]
+            if others:
+                self.clash(row, "", _("Other records have been added to it since; it stays."))
+                continue
+            for one in type(record).__fields__.values():
+                if one.kind.name == "links":
+                    getattr(record, one.name)
+            db.session.delete(record)
+            self.result.count += 1
+        flush()
+
+
+def stored(column: Any, value: Any) -> Any:
+    """A value of the journal as its column stores it."""
+    if value is None or not isinstance(value, str):
+        return value
+    if isinstance(column.type, DateTime):
+        return datetime.fromisoformat(value.removesuffix("Z"))
+    if isinstance(column.type, Date):
+        return date.fromisoformat(value)
+    return Decimal(value) if isinstance(column.type, Numeric) else value
