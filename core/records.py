@@ -204,7 +204,7 @@ class Records:
             else:
                 record = self.model()
                 for name, value in good.items():
-                    fields_of(self.model)[name].set(record, value)
+                    _put(record, fields_of(self.model)[name], value)
                 prepare(record, "create")
                 done.errors = self._required(record) or None
                 if done.errors is None:
@@ -329,11 +329,7 @@ class Records:
         for name, value in good.items():
             if fields[name].get(record) == value:
                 continue
-            if fields[name].kind.name == "links":
-                target = fields[name].target
-                setattr(record, name, list(db.session.execute(select(target).where(target.id.in_(value or [0]))).scalars()))
-            else:
-                fields[name].set(record, value)
+            _put(record, fields[name], value)
         if wrong := self._required(record, good) or self._taken([(record, list(good))]).get(0, {}):
             db.session.expire(record)
             raise Invalid(wrong)
@@ -392,6 +388,13 @@ class Records:
         for start in range(0, len(found), CHUNK):
             delete_with_parts(found[start : start + CHUNK])
         return len(found)
+
+
+def _put(record: Any, one: Field, value: Any) -> None:
+    if one.kind.name == "links":
+        setattr(record, one.name, list(db.session.execute(select(one.target).where(one.target.id.in_(value or [0]))).scalars()))
+    else:
+        one.set(record, value)
 
 
 def _ids(value: Any) -> list[int]:
