@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ from core.context import local, now
 from core.db import db
 from core.fields import Field
 from core.i18n import gettext as _
+from core.options import OptionValue, options
 from core.records import titles
 from core.rules import visible_ids
 
@@ -23,7 +24,6 @@ class Tag:
 
     label: str
     colour: str = "stone"
-    retired: bool = False
 
 
 @dataclass(slots=True)
@@ -39,16 +39,6 @@ class Cell:
     num: bool = False
     wide: bool = False
     card: str = ""
-
-
-@dataclass(slots=True)
-class Option:
-    """One line of a select."""
-
-    key: str
-    label: str
-    colour: str = "stone"
-    retired: bool = False
 
 
 def short_moment(moment: datetime) -> str:
@@ -73,16 +63,14 @@ def record_url(table: str, record_id: int) -> str:
     return f"/{table}/{record_id}"
 
 
-def options(dictionary: str | None, kept: Sequence[str] = ()) -> list[Option]:
-    """The options of a dictionary that may be chosen now, and those in ``kept`` even when retired."""
-    from core.options import options_of
-
+def choices(dictionary: str | None, kept: Iterable[str] | None = ()) -> list[OptionValue]:
+    """The options of a dictionary that may be chosen now, and those in ``kept`` even when retired (None keeps all)."""
     found = []
-    for one in options_of(dictionary or ""):
-        retired = bool(getattr(one, "retired", False))
-        if not retired or one.key in kept:
-            label = one.title if hasattr(one, "title") else str(one.label)
-            found.append(Option(one.key, f"{label} {_('(retired)')}" if retired else label, getattr(one, "colour", None) or "stone", retired))
+    for one in options(dictionary or ""):
+        if one.retired and (kept is None or one.key in kept):
+            found.append(replace(one, label=_("%(option)s (retired)", option=one.label)))
+        elif not one.retired:
+            found.append(one)
     return found
 
 
@@ -103,7 +91,7 @@ class Shown:
         self.model, self.fields, self.found = model, fields, found
         self._links: dict[str, dict[int, list[int]]] = {}
         self._titles: dict[str, dict[int, str]] = {}
-        self._options: dict[str, dict[str, Option]] = {}
+        self._options: dict[str, dict[str, OptionValue]] = {}
         for one in fields:
             self._prepare(one)
 
@@ -115,14 +103,11 @@ class Shown:
         elif kind == "link" and one.target is not None:
             self._titles[one.name] = titles(one.target, {one.get(each) for each in self.found})
         elif kind in ("choice", "choices"):
-            from core.options import options_of
-
-            kept = [each.key for each in options_of(one.choices or "")]
-            self._options[one.name] = {each.key: each for each in options(one.choices, kept)}
+            self._options[one.name] = {each.key: each for each in choices(one.choices, None)}
         elif kind == "file":
             self._titles[one.name] = file_names({one.get(each) for each in self.found})
 
-    def cell(self, record: Any, one: Field, *, tags: bool = True) -> Cell:
+    def cell(self, record: Any, one: Field) -> Cell:
         """The cell of one value. A link whose target the person may not see stays a number."""
         kind = one.kind.name
         if kind == "links":
@@ -137,9 +122,9 @@ class Shown:
         if kind in ("choice", "choices"):
             keys = value if isinstance(value, list) else [value]
             known = self._options[one.name]
-            found = [known.get(str(key)) or Option(str(key), str(key)) for key in keys]
-            if tags and any(each.colour != "stone" for each in known.values()):
-                return Cell(text="、".join(each.label for each in found), tags=[Tag(each.label, each.colour) for each in found])
+            found = [known.get(str(key)) or OptionValue(str(key), str(key)) for key in keys]
+            if any(each.colour for each in known.values()):
+                return Cell(text="、".join(each.label for each in found), tags=[Tag(each.label, each.colour or "stone") for each in found])
             return Cell(text="、".join(each.label for each in found))
         if kind == "yesno":
             return Cell(text=one.text(value), yes=bool(value))

@@ -1,0 +1,179 @@
+"""History as people read it: the journal of one record by days, and of the whole house by batches."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+from sqlalchemy import select
+
+from core.context import local, now
+from core.db import db
+from core.i18n import gettext as _
+from core.i18n import ngettext
+from core.journal import batches, journal
+from core.model import fields_of, model_label, models
+from core.records import titles
+from core.rules import may, visible_ids
+from core.web.cells import change_texts, linked_in, record_url
+from core.web.views import View
+
+ICONS = {"create": "plus", "edit": "pencil", "delete": "trash", "export": "download", "import": "upload", "sign in": "login"}
+MOST_CHANGES = 8
+QUIET = {"mortise_rules": False}
+
+
+def verb_words() -> dict[str, str]:
+    """What happened, as a person reads it."""
+    return {"create": _("created"), "edit": _("changed"), "delete": _("deleted"), "export": _("exported"), "import": _("imported")}
+
+
+def door_words() -> dict[str, str]:
+    """Through which door."""
+    return {
+        "screen": "", "api": _("by the API"), "command line": _("on the command line"), "import": _("by an import"), "job": _("by a job"),
+        "system": _("by the system"),
+    }  # fmt: skip
+
+
+def people(ids: Any) -> dict[int, str]:
+    """Names for the history: everybody may read who did something to a record he may read."""
+    from core.people import User
+
+    wanted = sorted({one for one in ids if one})
+    if not wanted:
+        return {}
+    return dict(db.session.execute(select(User.id, User.name).where(User.id.in_(wanted)), execution_options=QUIET).all())
+
+
+def _facts(row: Any) -> dict[str, Any]:
+    try:
+        found = json.loads(row.changes)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _event(row: Any, model: type | None, facts: dict[str, Any], fields: dict[str, Any], linked: dict[str, dict[int, str]]) -> SimpleNamespace:
+    changes = change_texts(model, facts, fields, linked) if model is not None and row.verb != "delete" else []
+    shown = [one for one in changes if one["old"] or one["new"]]
+    more = len(shown) - MOST_CHANGES
+    return SimpleNamespace(
+        verb=row.verb, kind="call" if row.verb == "create" else "rule" if row.verb == "delete" else "", icon=ICONS.get(row.verb, "git-commit"),
+        what=verb_words().get(row.verb, row.verb), changes=shown[:MOST_CHANGES], moment=row.at.isoformat() + "Z", time=local(row.at).strftime("%H:%M"),
+        full=local(row.at).strftime("%Y-%m-%d %H:%M:%S"), more=ngettext("%(count)s more field", "%(count)s more fields", more) if more > 0 else "",
+    )  # fmt: skip
+
+
+def day_label(moment: datetime) -> str:
+    """Today, yesterday, or the date."""
+    there, here = local(moment).date(), local(now()).date()
+    if there == here:
+        return _("Today")
+    return _("Yesterday") if there == here - timedelta(days=1) else there.isoformat()
+
+
+def history_page(view: View, record: Any, limit: int) -> SimpleNamespace:
+    """The journal rows of one record by days, newest first; four statements."""
+    from core.journal import history
+
+    rows = history(view.model, record.id, limit + 1)
+    older, rows = len(rows) > limit, rows[:limit]
+    names, fields = people(row.user_id for row in rows), view.fields()
+    facts = [_facts(row) for row in rows]
+    linked = linked_in(fields, facts)
+    undone = _undone({row.batch_id for row in rows})
+    may_undo = bool(may("edit", record))
+    days: list[SimpleNamespace] = []
+    undoable = True
+    for row, found in zip(rows, facts, strict=True):
+        event = _event(row, view.model, found, fields, linked)
+        event.who = names.get(row.user_id) or _("The system")
+        event.door = door_words().get(row.door, row.door)
+        # Only the newest change is offered here: an older one would meet the newer as a conflict.
+        event.undo_url = f"/undo/{row.batch_id}" if may_undo and undoable and row.verb == "edit" and row.batch_id not in undone else ""
+        undoable = False
+        if not days or days[-1].label != day_label(row.at):
+            days.append(SimpleNamespace(label=day_label(row.at), events=[]))
+        days[-1].events.append(event)
+    here = record_url(view.model.__tablename__, record.id)
+    return SimpleNamespace(days=days, more_url=f"{here}/_history?limit={limit * 5}" if older else "", record_url=here)
+
+
+def _undone(ids: set[int]) -> set[int]:
+    rows = db.session.execute(select(batches.c.id).where(batches.c.id.in_(sorted(ids) or [0]), batches.c.undone_by.is_not(None)))
+    return set(rows.scalars())
+
+
+def journal_page(query: dict[str, str], url: str, size: int = 30) -> SimpleNamespace:
+    """The journal of the house by batches, newest first, paged by batch id."""
+    model, verb = query.get("model", ""), query.get("verb", "")
+    before = int(query["before"]) if query.get("before", "").isascii() and query.get("before", "").isdigit() and len(query["before"]) < 16 else None
+    within = select(journal.c.batch_id).distinct().order_by(journal.c.batch_id.desc()).limit(size + 1)
+    if model in models():
+        within = within.where(journal.c.model == model)
+    if verb in verb_words():
+        within = within.where(journal.c.verb == verb)
+    if before:
+        within = within.where(journal.c.batch_id < before)
+    ids = list(db.session.execute(within).scalars())
+    older, ids = len(ids) > size, ids[:size]
+    heads = {row.id: row for row in db.session.execute(select(batches).where(batches.c.id.in_(ids or [0])))}
+    rows = db.session.execute(select(journal).where(journal.c.batch_id.in_(ids or [0])).order_by(journal.c.id.desc()).limit(size * 20)).all()
+    made = _batches(ids, heads, rows)
+    kept = {name: value for name, value in (("model", model), ("verb", verb)) if value}
+    from core.web.lists import address
+
+    return SimpleNamespace(
+        batches=made, url=url, model=model, verb=verb, verbs=list(verb_words().items())[:3],
+        models=sorted(((table, model_label(one, many=True)) for table, one in models().items()), key=lambda pair: pair[1]),
+        next_url=address(url, **kept, before=ids[-1]) if older else "", first_url=address(url, **kept) if before else "",
+    )  # fmt: skip
+
+
+def _batches(ids: list[int], heads: dict[int, Any], rows: list[Any]) -> list[SimpleNamespace]:
+    names = people([row.user_id for row in heads.values()])
+    by_model: dict[str, list[Any]] = {}
+    for row in rows:
+        by_model.setdefault(row.model, []).append(row)
+    drawn: dict[int, list[SimpleNamespace]] = {}
+    for table, mine in by_model.items():
+        model = models().get(table)
+        for row, event in zip(mine, _events(model, mine), strict=True):
+            event.at = row.id
+            drawn.setdefault(row.batch_id, []).append(event)
+    found = []
+    for number in ids:
+        head, events = heads.get(number), sorted(drawn.get(number, []), key=lambda one: -one.at)
+        if head is None:
+            continue
+        more = len(events) - MOST_CHANGES
+        found.append(SimpleNamespace(
+            who=names.get(head.user_id) or _("The system"), title=head.title or "", door=door_words().get(head.door, head.door), moment=head.at.isoformat() + "Z",
+            full=local(head.at).strftime("%Y-%m-%d %H:%M:%S"), time=f"{day_label(head.at)} {local(head.at).strftime('%H:%M')}", undone=head.undone_by is not None,
+            undo_url=f"/undo/{number}" if any(one.verb in ("create", "edit", "delete") for one in events) else "", events=events[:MOST_CHANGES],
+            more=ngettext("and %(count)s more", "and %(count)s more", more) if more > 0 else "",
+        ))  # fmt: skip
+    return found
+
+
+def _events(model: type | None, rows: list[Any]) -> list[SimpleNamespace]:
+    """The journal rows of one model as events; a fixed number of statements."""
+    facts = [_facts(row) for row in rows]
+    fields = fields_of(model) if model is not None else {}
+    fields = {name: one for name, one in fields.items() if not one.sensitive}
+    linked = linked_in(fields, facts)
+    ids = {row.record_id for row in rows}
+    seen = visible_ids(model, ids) if model is not None else set()
+    known = titles(model, seen) if model is not None else {}
+    made = []
+    for row, found in zip(rows, facts, strict=True):
+        event = _event(row, model, found, fields, linked)
+        label = model_label(model) if model is not None else row.model
+        old = found.get(getattr(model, "title_field", ""), [None])
+        name = known.get(row.record_id) or (old[0] if isinstance(old, list) and isinstance(old[0], str) else None) or f"#{row.record_id}"
+        event.title, event.url = f"{label} {name}", record_url(row.model, row.record_id) if row.record_id in seen else ""
+        made.append(event)
+    return made

@@ -1,0 +1,195 @@
+"""The list of one model: its page of rows, heads, facets and buttons, in a fixed number of statements."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import session
+
+from core.errors import Broken, Problem
+from core.fields import Field
+from core.filters import filter_fields
+from core.i18n import gettext as _
+from core.i18n import ngettext, t
+from core.model import model_label
+from core.records import records
+from core.rules import may
+from core.web.cells import Shown, record_url
+from core.web.facets import facets, filter_choices, named_in, read_filter, write_filter
+from core.web.views import View
+
+PAGE = 50
+CARDS = (("amount", {"money", "decimal", "integer", "formula"}), ("stage", {"choice", "choices"}), ("next", {"date", "datetime"}), ("who", None), ("days", None))
+
+
+def address(path: str, **parts: Any) -> str:
+    """A list's address with its state: filter, search, order, place; what is empty stays away."""
+    kept = {name: value for name, value in parts.items() if value not in (None, "")}
+    return f"{path}?{urlencode(kept)}" if kept else path
+
+
+def cards(fields: list[Field]) -> dict[str, str]:
+    """{field: place on a phone's card}: the amount, the stage, the next date, who, and one more."""
+    found: dict[str, str] = {}
+    rest = fields[1:]
+    for place, kinds in CARDS:
+        one = next((each for each in rest if each.name not in found and (kinds is None or each.kind.name in kinds)), None)
+        if one is not None:
+            found[one.name] = place
+    return found
+
+
+def rows_of(model: type, fields: list[Field], found: list[Any]) -> list[SimpleNamespace]:
+    """Records as rows of cells; the first cell is the title."""
+    shown, places = Shown(model, fields, found), cards(fields)
+    made = []
+    for record in found:
+        cells = []
+        for place, one in enumerate(fields):
+            cell = shown.cell(record, one)
+            cell.num, cell.wide, cell.card = one.kind.align == "end", place >= 6, places.get(one.name, "")
+            cells.append(cell)
+        title = cells[0].text or f"#{record.id}"
+        made.append(SimpleNamespace(id=record.id, title=title, url=record_url(model.__tablename__, record.id), cells=cells))
+    return made
+
+
+def heads_of(fields: list[Field]) -> list[SimpleNamespace]:
+    """Column heads without sorting, for related lists."""
+    return [SimpleNamespace(label=one.title, num=one.kind.align == "end") for one in fields]
+
+
+def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
+    """Everything the list's template needs; ``query`` is the address's state."""
+    model, path = view.model, f"/{view.model.__tablename__}/"
+    gate = records(model)
+    tree, words = read_filter(query.get("filter")), (query.get("q") or "").strip()[:200]
+    known = filter_fields(model)
+    order, note = query.get("order") or "", ""
+    question: dict[str, Any] = {"filter": tree, "search": words or None, "limit": PAGE, "after": query.get("after") or None}
+    try:
+        found = gate.find(order=order or view.order or None, **question)
+    except Broken as problem:
+        if not order:
+            raise
+        # A sort order that this list can no longer have must not cost the list: say why, and show it in its own order.
+        note, order = problem.sentence, ""
+        found = gate.find(order=view.order or None, **{**question, "after": None})
+    state = {"filter": write_filter(tree), "q": words, "order": order}
+    chosen = session.get("columns", {}).get(model.__tablename__, [])
+    fields = view.column_fields(chosen)
+    title, many = model_label(model), model_label(model, many=True)
+    page = SimpleNamespace(
+        title=many, description=t(model.description) if model.description else "", url=path, **state, note=note,
+        new_url=f"{path}new" if may_create(view) else "", bulk_url=f"{path}_bulk", columns_url=f"{path}_columns",
+        export_url=address(f"{path}_export", **state) if may("export", model) else "",
+        rows=rows_of(model, fields, found.rows), heads=[_head(one, view, state, path) for one in fields],
+        all_columns=_all_columns(view, fields), actions=list_actions(view), search_hint=_search_hint(model, many),
+        previous_url=address(path, **state, after=found.previous) if found.previous else "",
+        next_url=address(path, **state, after=found.next) if found.next else "",
+        first_url=address(path, **state) if query.get("after") else "", clear_url=path,
+        filter_fields=filter_choices(known, named_in(tree, known)), table=model.__tablename__,
+    )  # fmt: skip
+    page.facets = facets(tree, known)
+    for facet in page.facets:
+        facet.remove_url = address(path, **{**state, "filter": facet.rest})
+    _sums(page, found)
+    page.empty = _empty(page, tree, words, title, many)
+    return page
+
+
+def may_create(view: View) -> bool:
+    """May the acting person make a record of this model on a screen?"""
+    return view.may_create and bool(may("create", view.model))
+
+
+def list_actions(view: View) -> list[SimpleNamespace]:
+    """The buttons of the bulk bar: the view's own, then deletion."""
+    made = [SimpleNamespace(name=one.name, label=t(one.label), icon=one.icon, danger=one.danger) for one in view.actions()]
+    if may("delete", view.model):
+        made.append(SimpleNamespace(name="delete", label=_("Delete"), icon="trash", danger=True))
+    return made
+
+
+def _sums(page: SimpleNamespace, found: Any) -> None:
+    total = found.total_text or str(found.count)
+    page.total_text = total
+    page.more_than_page = bool(found.next or found.previous)
+    page.sum_text = ngettext("%(shown)s of %(total)s record", "%(shown)s of %(total)s records", found.count or 0, shown=len(found.rows), total=total)
+    if not page.more_than_page:
+        page.sum_text = ngettext("%(total)s record", "%(total)s records", found.count or len(found.rows), total=total)
+    page.select_all_text = _("Select all %(count)s", count=total)
+    page.all_selected_text = _("all %(count)s selected", count=total)
+
+
+def _head(one: Field, view: View, state: dict[str, str], path: str) -> SimpleNamespace:
+    order = state["order"] or view.order
+    sorted_here = order.lstrip("-") == one.name
+    down = order.startswith("-")
+    sortable = one.kind.name not in ("links", "choices", "json", "long", "file")
+    turned = one.name if sorted_here and down else f"-{one.name}" if sorted_here else one.name
+    return SimpleNamespace(
+        label=one.title, num=one.kind.align == "end", sorted=("descending" if down else "ascending") if sorted_here else None,
+        sort_url=address(path, **{**state, "order": turned}) if sortable else "", wide=False, why_not="" if sortable else _("This column cannot be sorted."),
+    )  # fmt: skip
+
+
+def _all_columns(view: View, fields: list[Field]) -> list[SimpleNamespace]:
+    shown = {one.name for one in fields}
+    return [
+        SimpleNamespace(name=name, label=one.title, shown=name in shown)
+        for name, one in view.fields().items()
+        if one.kind.name not in ("long", "json", "file") and name != view.model.title_field
+    ]
+
+
+def _search_hint(model: type, many: str) -> str:
+    names = [one.title for one in model.__fields__.values() if one.search][:3]  # type: ignore[attr-defined]
+    return ", ".join(names) if names else _("Search in %(title)s", title=many)
+
+
+def _empty(page: SimpleNamespace, tree: Any, words: str, title: str, many: str) -> SimpleNamespace:
+    buttons: list[tuple[str, str, bool]] = []
+    if tree or words:
+        for facet in page.facets[:2] if len(page.facets) > 1 or words else []:
+            buttons.append((_("Take away “%(label)s”", label=facet.label), facet.remove_url, False))
+        buttons.append((_("Show all"), page.clear_url, True))
+        conditions = [*(f"{one.label} {', '.join(one.values)}" for one in page.facets), *([f"“{words}”"] if words else [])]
+        return SimpleNamespace(icon="filter-search", title=_("Nothing here fits: %(conditions)s", conditions=", ".join(conditions)), hint=_("Take a condition away, or write it differently."), buttons=buttons)
+    if page.new_url:
+        buttons.append((_("New"), page.new_url, True))
+    return SimpleNamespace(icon="inbox", title=_("No %(many)s so far", many=many), hint=page.description, buttons=buttons)
+
+
+def chosen_ids(view: View, form: Any, most: int) -> tuple[list[int], bool]:
+    """(ids, too many?) of the records that a bulk action is meant for: those ticked, or all that meet the filter."""
+    gate = records(view.model)
+    if not form.get("all"):
+        return [int(one) for one in form.getlist("ids") if one.isascii() and one.isdigit() and len(one) < 11][:most], False
+    ids: list[int] = []
+    after = None
+    while True:
+        found = gate.find(filter=read_filter(form.get("filter")), search=(form.get("q") or "").strip() or None, order="id", limit=500, after=after, count=False)
+        ids += [one.id for one in found.rows]
+        if len(ids) > most:
+            return ids[:most], True
+        if not found.next:
+            return ids, False
+        after = found.next
+
+
+def related_page(view: View, link: Field, record_id: int, limit: int = 10) -> SimpleNamespace:
+    """The first records of a related list, with their number."""
+    model = view.model
+    tree = {"field": link.name, "op": "is", "value": record_id}
+    found = records(model).find(filter=tree, order=view.order or None, limit=limit)
+    fields = [one for one in view.column_fields() if one.name != link.name][:6]
+    more = address(f"/{model.__tablename__}/", filter=write_filter(tree)) if found.next else ""
+    return SimpleNamespace(rows=rows_of(model, fields, found.rows), heads=heads_of(fields), total_text=found.total_text or str(found.count), more_url=more)
+
+
+def sentence_of(problem: Problem) -> str:
+    """What a problem says, for a toast."""
+    return problem.sentence

@@ -1,0 +1,132 @@
+"""The page of one record: what its template shows, and how a sent form is saved."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlencode
+
+from core.context import local
+from core.db import db
+from core.errors import Conflict, Invalid, Problem, Refused
+from core.i18n import gettext as _
+from core.i18n import t
+from core.model import model_label
+from core.records import records, titles
+from core.rules import may
+from core.web.facets import write_filter
+from core.web.forms import RecordForm
+from core.web.views import view_of
+
+
+def save(form: RecordForm, record: Any = None) -> Any:
+    """Write what the form holds through the gate; None when something has to be put right, told in the form."""
+    values = form.values()
+    if form.errors:
+        _ask_the_gate(form, record, values)
+        return None
+    gate = records(form.view.model)
+    try:
+        # A failed write must leave nothing half done, while the page still has to be drawn from the same session.
+        with db.session.begin_nested():
+            values |= _files(form)
+            return gate.create(values) if record is None else gate.edit(record, values)
+    except Invalid as problem:
+        form.take_errors(problem.errors)
+    except (Conflict, Refused) as problem:
+        form.top_errors.append(problem.sentence)
+    if record is not None:
+        db.session.refresh(record)
+    return None
+
+
+def _ask_the_gate(form: RecordForm, record: Any, values: dict[str, Any]) -> None:
+    """Some fields are unreadable already: let the gate say what else is wrong, so that all is told at once."""
+    try:
+        with db.session.begin_nested() as attempt:
+            gate = records(form.view.model)
+            if record is None:
+                gate.create(values)
+            else:
+                gate.edit(record, values)
+            attempt.rollback()
+    except Invalid as problem:
+        form.take_errors({name: sentence for name, sentence in problem.errors.items() if name not in form.errors})
+    except Problem as problem:
+        form.top_errors.append(problem.sentence)
+    if record is not None:
+        db.session.refresh(record)
+
+
+def _files(form: RecordForm) -> dict[str, Any]:
+    """Uploaded files as ids of stored files, and None where one is taken away."""
+    found: dict[str, Any] = {}
+    for name, one in form.fields.items():
+        if one.kind.name != "file" or name in form.locked:
+            continue
+        upload = form.files.get(name) if form.files else None
+        if upload is not None and upload.filename:
+            from core.files import keep
+
+            found[name] = keep(upload.stream, upload.filename).id
+        elif form.sent is not None and form.sent.get(f"{name}-remove") == "1":
+            found[name] = None
+    return found
+
+
+def record_page(form: RecordForm, *, next_url: str = "") -> SimpleNamespace:
+    """What `form.html` shows."""
+    view, record = form.view, form.record
+    model, table = view.model, view.model.__tablename__
+    one, many = model_label(model), model_label(model, many=True)
+    here = f"/{table}/{record.id}" if record is not None else f"/{table}/new"
+    page = SimpleNamespace(
+        title=str(record) if record is not None else _("New: %(what)s", what=one), crumb=_("No. %(id)s", id=record.id) if record is not None else _("New"),
+        subtitle=t(model.description) if record is None else "", list_url=f"/{table}/", list_title=many, record_id=record.id if record is not None else None,
+        tags=[], facts=[], errors=form.error_list(), conflict=None, locked="", save_url=here, discard_url=here if record is not None else f"/{table}/",
+        version=record.version if record is not None else "", seen=json.dumps(form.was, ensure_ascii=False), next=next_url, sections=form.shown(),
+        related=[], history_url="", stamp=[], actions=[], delete_url="", bulk_url=f"/{table}/_bulk", may_save=True,
+    )  # fmt: skip
+    if record is None:
+        return page
+    verdict = may("edit", record)
+    page.may_save = bool(verdict)
+    if not verdict:
+        page.locked = _("You may read this record, but not change it.")
+        for section in page.sections:
+            for field in section.fields:
+                # The sentence above the form says it once; forty locks would say nothing more.
+                field.control, field.locked, field.help = "output", "", ""
+    if form.clashes():
+        page.conflict = SimpleNamespace(sentence=_("Somebody else changed the same fields while you were writing."), fields=form.comparison())
+    page.actions = [SimpleNamespace(name=each.name, label=t(each.label), icon=each.icon, danger=each.danger) for each in view.actions() if may(each.verb, record)]
+    page.delete_url = f"{here}/delete" if may("delete", record) else ""
+    page.related = [_related(form, other, link, here) for other, link in view.panel_links()]
+    page.history_url = f"{here}/_history"
+    page.stamp = _stamp(record)
+    return page
+
+
+def _related(form: RecordForm, other: type, link: Any, here: str) -> SimpleNamespace:
+    table, record = other.__tablename__, form.record  # type: ignore[attr-defined]
+    one, many = model_label(other), model_label(other, many=True)
+    several = sum(1 for each, _link in form.view.panel_links() if each is other) > 1
+    may_add = view_of(other).may_create and may("create", other) and (not link.part_of or may("edit", record))
+    query = urlencode({link.name: record.id, "_next": here})
+    return SimpleNamespace(
+        id=f"related-{table}-{link.name}", title=f"{many} ({link.title})" if several else many, one_title=one, url=f"{here}/_related/{table}/{link.name}",
+        list_url=f"/{table}/?{urlencode({'filter': write_filter({'field': link.name, 'op': 'is', 'value': record.id})})}",
+        add_url=f"/{table}/new?{query}" if may_add else "",
+    )  # fmt: skip
+
+
+def _stamp(record: Any) -> list[tuple[str, str]]:
+    from core.people import User
+
+    names = titles(User, [record.created_by_id, record.changed_by_id])
+    lines = []
+    for label, moment, who in ((_("Created"), record.created_at, record.created_by_id), (_("Changed"), record.changed_at, record.changed_by_id)):
+        if moment is not None:
+            lines.append((label, ", ".join(filter(None, [local(moment).strftime("%Y-%m-%d %H:%M"), names.get(who)]))))
+    return lines

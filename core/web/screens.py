@@ -1,0 +1,269 @@
+"""The generic screens: list, form, deletion, bulk actions, related lists, lookups; one set of routes for every model."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from flask import Blueprint, abort, jsonify, redirect, render_template, request, session
+from werkzeug.wrappers import Response
+
+from core.errors import Conflict, Invalid, Missing, Problem
+from core.i18n import gettext as _
+from core.i18n import ngettext, t
+from core.model import fields_of, model_label, model_of
+from core.records import records
+from core.rules import may
+from core.web.forms import RecordForm
+from core.web.history import history_page
+from core.web.lists import address, chosen_ids, list_actions, list_page, may_create, related_page
+from core.web.record_page import record_page, save
+from core.web.shell import safe_next, say
+from core.web.views import View, view_of
+
+screens = Blueprint("screens", __name__)
+MOST_AT_ONCE = 5000
+SHOWN_BY_NAME = 10
+
+
+def view_at(table: str) -> View:
+    """The view of the model at this address. Raises `Missing` when there is none, `Asleep` when its addon is off."""
+    try:
+        model = model_of(table)
+    except KeyError:
+        raise Missing(_("There is no page at this address.")) from None
+    records(model)
+    return view_of(model)
+
+
+@screens.get("/<table>/")
+def listing(table: str) -> str:
+    """The list."""
+    return render_template("list.html", page=list_page(view_at(table), request.args.to_dict()))
+
+
+@screens.post("/<table>/_columns")
+def columns(table: str) -> Response:
+    """Keep the columns this person wants to see in this list."""
+    view = view_at(table)
+    kept = dict(session.get("columns", {}))
+    chosen = [name for name in request.form.getlist("columns") if name in fields_of(view.model)]
+    kept.pop(table, None)
+    if chosen and not request.form.get("reset"):
+        kept[table] = chosen
+    session["columns"] = kept
+    return redirect(safe_next(f"/{table}/"))
+
+
+@screens.route("/<table>/new", methods=["GET", "POST"])
+def new(table: str) -> Any:
+    """A new record; values in the address fill the first fields."""
+    view = view_at(table)
+    if not may_create(view):
+        verdict = may("create", view.model)
+        return _refused(_("You may not make %(many)s here.", many=model_label(view.model, many=True)), verdict)
+    given = _given(view) if request.method == "GET" else {}
+    form = RecordForm(view, sent=request.form if request.method == "POST" else None, files=request.files, given=given)
+    if request.method == "POST" and (record := save(form)) is not None:
+        say(_("“%(title)s” was made.", title=str(record)), undo=True)
+        return redirect(safe_next(f"/{table}/{record.id}", "_next"))
+    page = record_page(form, next_url=request.values.get("_next", ""))
+    return render_template("form.html", page=page), 422 if request.method == "POST" else 200
+
+
+@screens.route("/<table>/<int:record_id>", methods=["GET", "POST"])
+def form(table: str, record_id: int) -> Any:
+    """One record: to read, and to change on the same page."""
+    view = view_at(table)
+    record = records(view.model).get(record_id, lock=request.method == "POST")
+    made = RecordForm(view, record, sent=request.form if request.method == "POST" else None, files=request.files)
+    status = 200
+    if request.method == "POST":
+        clashes = bool(made.clashes())
+        if not clashes and save(made, record) is not None:
+            say(_("“%(title)s” was saved.", title=str(record)), undo=True)
+            return redirect(safe_next(f"/{table}/{record_id}", "_next"))
+        status = 409 if clashes else 422
+    return render_template("form.html", page=record_page(made)), status
+
+
+@screens.route("/<table>/<int:record_id>/delete", methods=["GET", "POST"])
+def delete(table: str, record_id: int) -> Any:
+    """Ask before a record is deleted, showing what goes along; then delete it."""
+    view = view_at(table)
+    gate = records(view.model)
+    record = gate.get(record_id, lock=request.method == "POST")
+    if request.method == "POST":
+        title = str(record)
+        try:
+            gate.delete(record)
+        except (Invalid, Conflict) as problem:
+            return render_template("confirm.html", page=_deletion(view, [record], stops=problem.sentence)), problem.status
+        say(_("“%(title)s” was deleted.", title=title), undo=True)
+        return redirect(f"/{table}/")
+    return render_template("confirm.html", page=_deletion(view, [record]))
+
+
+@screens.post("/<table>/_bulk")
+def bulk(table: str) -> Any:
+    """Do something with several records at once: first the question, if there is one, then the deed."""
+    view = view_at(table)
+    name = request.form.get("action", "")
+    if name not in {one.name for one in list_actions(view)}:
+        raise Missing(_("There is no such action here, or it is not open to you."))
+    back = safe_next(f"/{table}/")
+    ids, too_many = chosen_ids(view, request.form, MOST_AT_ONCE)
+    if too_many:
+        say(_("That are more than %(count)s records. Please narrow the list by a filter first.", count=MOST_AT_ONCE), icon="alert-triangle")
+        return redirect(back)
+    if not ids:
+        say(_("Please select records first."), icon="info-circle")
+        return redirect(back)
+    action = next((one for one in view.actions() if one.name == name), None)
+    question = action.confirm if action else True
+    if question and not request.form.get("confirmed"):
+        found = records(view.model).many(ids)
+        page = _deletion(view, found, bulk=True) if action is None else _question(view, action, found)
+        page.hidden = _carried(ids, name)
+        page.back_url = back
+        return render_template("confirm.html", page=page)
+    try:
+        said = _delete_all(view, ids) if action is None else _act(view, action, ids)
+    except Problem as problem:
+        say(problem.sentence, icon="alert-triangle")
+        return redirect(back)
+    say(said, undo=True)
+    return redirect(f"/{table}/" if action is None and back.startswith(f"/{table}/{ids[0]}") else back)
+
+
+def _delete_all(view: View, ids: list[int]) -> str:
+    count = records(view.model).delete_many(ids)
+    return ngettext("%(count)s record was deleted.", "%(count)s records were deleted.", count)
+
+
+def _act(view: View, action: Any, ids: list[int]) -> str:
+    found = records(view.model).many(ids, lock=True)
+    for record in found:
+        verdict = may(action.verb, record)
+        if not verdict:
+            raise Problem(_("“%(title)s” is not open to you for this; nothing was changed.", title=str(record)))
+    said = action.function(found)
+    return str(said) if said else _("%(what)s: done with %(count)s.", what=t(action.label), count=len(found))
+
+
+def _carried(ids: list[int], name: str) -> list[tuple[str, str]]:
+    return [("action", name), ("confirmed", "1"), ("next", request.form.get("next", "")), *(("ids", str(one)) for one in ids)]
+
+
+def _question(view: View, action: Any, found: list[Any]) -> SimpleNamespace:
+    page = _named(view, found)
+    page.question, page.title, page.yes, page.danger = t(action.confirm), t(action.label), t(action.label), action.danger
+    return page
+
+
+def _named(view: View, found: list[Any]) -> SimpleNamespace:
+    table = view.model.__tablename__
+    more = len(found) - SHOWN_BY_NAME
+    return SimpleNamespace(
+        title="", question="", sentence="", records=[str(one) for one in found[:SHOWN_BY_NAME]], along=[], stops="", foot="", danger=False, yes="",
+        more=ngettext("and %(count)s more", "and %(count)s more", more) if more > 0 else "", hidden=[], action_url=f"/{table}/_bulk", back_url=f"/{table}/",
+    )  # fmt: skip
+
+
+def _deletion(view: View, found: list[Any], *, stops: str = "", bulk: bool = False) -> SimpleNamespace:
+    """The question before a deletion, with everything that goes along, is let go, or stands in the way."""
+    from core.context import system
+    from core.deletion import along
+
+    page = _named(view, found)
+    page.title = page.yes = _("Delete")
+    page.danger, page.stops = True, stops
+    if not bulk and found:
+        page.question = _("Delete “%(title)s”?", title=str(found[0]))
+        page.records = []
+        page.action_url = f"/{view.model.__tablename__}/{found[0].id}/delete"
+        page.back_url = f"/{view.model.__tablename__}/{found[0].id}"
+    else:
+        page.question = ngettext("Delete %(count)s record?", "Delete %(count)s records?", len(found))
+    if stops or len(found) > 500:
+        return page
+    with system("what a deletion takes along"):
+        doomed, cleared, blocking = along(found)
+        mine = {(type(one), one.id) for one in found}
+        page.along = [
+            *_counted([one for one in doomed if (type(one), one.id) not in mine], "trash", _("deleted with it")),
+            *_counted([one for one, _link in cleared], "unlink", _("stay, without this link")),
+        ]
+        kinds = sorted({model_label(type(one), many=True) for one, _link in blocking})
+    if kinds:
+        page.stops = _("This cannot be deleted: %(count)s records of %(names)s need it. Move or delete those first.", count=len(blocking), names=", ".join(kinds))
+    return page
+
+
+def _counted(found: list[Any], icon: str, sentence: str) -> list[SimpleNamespace]:
+    counts: dict[type, int] = {}
+    for one in found:
+        counts[type(one)] = counts.get(type(one), 0) + 1
+    return [SimpleNamespace(icon=icon, title=model_label(model, many=True), count=count, sentence=sentence) for model, count in counts.items()]
+
+
+# -- pieces that pages fetch ----------------------------------------------------------------------------------------------
+
+
+@screens.get("/<table>/<int:record_id>/_related/<other>/<link>")
+def related(table: str, record_id: int, other: str, link: str) -> str:
+    """A related list, as a piece of the record's page."""
+    view = view_at(table)
+    records(view.model).get(record_id)
+    pair = next(((model, one) for model, one in view.panel_links() if model.__tablename__ == other and one.name == link), None)
+    if pair is None:
+        raise Missing(_("There is no such list here, or it is not open to you."))
+    page = related_page(view_of(pair[0]), pair[1], record_id)
+    page.id = f"related-{other}-{link}"
+    return render_template("_related.html", page=page)
+
+
+@screens.get("/<table>/<int:record_id>/_history")
+def history(table: str, record_id: int) -> str:
+    """The history of one record, as a piece of its page."""
+    view = view_at(table)
+    record = records(view.model).get(record_id)
+    limit = request.args.get("limit", "", type=str)
+    return render_template("_history.html", page=history_page(view, record, min(int(limit), 500) if limit.isascii() and limit.isdigit() and len(limit) < 5 else 20))
+
+
+@screens.get("/<table>/_lookup")
+def lookup(table: str) -> Response:
+    """Records to choose from while somebody types: at most twenty, never all."""
+    view = view_at(table)
+    words = request.args.get("q", "").strip()[:100]
+    gate, title = records(view.model), view.model.title_field
+    known = fields_of(view.model)
+    order = title if title in known and known[title].kind.name not in ("long", "json") else "id"
+    tree = None
+    if words and not any(one.search for one in known.values()) and "contains" in known[title].kind.ops:
+        tree, words = {"field": title, "op": "contains", "value": words}, ""
+    found = gate.find(filter=tree, search=words or None, order=None if words else order, limit=20, count=False)
+    return jsonify(results=[{"id": one.id, "title": str(one)} for one in found.rows])
+
+
+def _given(view: View) -> dict[str, Any]:
+    """Values of the address for a new record (``?client=3``); what does not fit is left out."""
+    found: dict[str, Any] = {}
+    known = view.fields()
+    for name, text in request.args.items():
+        if name in known:
+            try:
+                found[name] = known[name].clean(text)
+            except ValueError:
+                continue
+    return found
+
+
+def _refused(sentence: str, verdict: Any) -> Any:
+    from core.errors import Refused
+
+    raise Refused(sentence, verdict)
+
+
+__all__ = ["abort", "address", "screens"]
