@@ -54,6 +54,9 @@ def along(found: Sequence[Any]) -> tuple[list[Any], list[tuple[Any, Field]], lis
 def delete_with_parts(found: Sequence[Any]) -> None:
     from core.files import attached
 
+    for one in found:
+        if sentence := getattr(type(one), "never_deleted", None):
+            raise Invalid({"": str(sentence)})
     session = db.session()
     with system("a deletion takes its parts along"):
         doomed, cleared, blocking = along(found)
