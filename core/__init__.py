@@ -8,13 +8,18 @@ from core.fields import field, link, links
 from core.hooks import hook
 from core.i18n import gettext as _
 from core.i18n import lazy, ngettext
+from core.jobs import job
 from core.model import Model, extend, half
-from core.people import Department, MortiseUser, Owned, Post, Team, User
+from core.people import Department, Owned, Post, Team, User
 from core.records import records
 from core.rules import Role, everyone, may, rule
+from core.web.views import View, action
 
 __all__ = [
-    "Conflict", "Department", "Invalid", "Mapped", "Missing", "Model", "MortiseUser", "Owned", "Post", "Problem", "Refused", "Role",
-    "Team", "User", "_", "actor", "everyone", "extend", "field", "half", "hook", "lazy", "link", "links", "local", "may", "ngettext",
-    "now", "records", "rule", "system", "today",
+    "Conflict", "Department", "Invalid", "Mapped", "Missing", "Model", "Owned", "Post", "Problem", "Refused", "Role", "Team", "User",
+    "View", "_", "action", "actor", "everyone", "extend", "field", "half", "hook", "job", "lazy", "link", "links", "local", "may",
+    "ngettext", "now", "records", "rule", "system", "today",
 ]  # fmt: skip
+
+# What listens to the session, and the house's own rules, hold for whoever imports anything of core.
+from core import guard, journal, people_rules  # noqa: E402, F401
