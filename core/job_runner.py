@@ -40,16 +40,23 @@ def reached(point: str) -> None:
     """Tests stop or kill the process at such a point; otherwise nothing happens here."""
 
 
-def awake_addons() -> list[str]:
-    """Addons with jobs that are on; jobs of the others wait. Reads in a session of its own, which is gone afterwards."""
-    from core.addons import asleep
-
+@contextmanager
+def _looking_around() -> Iterator[None]:
+    """Read settings and switches in a session of its own, gone afterwards: the runner's short transactions must not wait for it."""
     with current_app._get_current_object().app_context(), acting(Actor(door="job", system=True)):
         db.read_only()
         try:
-            return sorted({"core", *(one.addon for one in jobs().values())} - set(asleep()))
+            yield
         finally:
             db.remove()
+
+
+def awake_addons() -> list[str]:
+    """Addons with jobs that are on; jobs of the others wait."""
+    from core.addons import asleep
+
+    with _looking_around():
+        return sorted({"core", *(one.addon for one in jobs().values())} - set(asleep()))
 
 
 # -- taking -----------------------------------------------------------------------------------------------------------
@@ -259,26 +266,26 @@ def _put(connection: Connection, table: Any, name: str, values: dict[str, Any]) 
 def write_schedules() -> None:
     """One row for every repeated job of the code on disk; a changed rhythm counts from now."""
     moment = now()
-    repeated = {one.name: one for one in jobs().values() if one.every}
     with look() as connection:
         known = dict(connection.execute(select(core_schedule.c.name, core_schedule.c.every)).all())
-    for one in repeated.values():
-        if known.get(one.name) != one.rhythm:
-            values = {"addon": one.addon, "every": one.rhythm, "next_at": one.next_after(None, moment)}
-            with db.short() as connection:
-                _put(connection, core_schedule, one.name, values)
+    with _looking_around():
+        changed = {one: one.next_after(None, moment) for one in jobs().values() if one.every and known.get(one.name) != one.rhythm}
+    for one, first in changed.items():
+        with db.short() as connection:
+            _put(connection, core_schedule, one.name, {"addon": one.addon, "every": one.rhythm, "next_at": first})
 
 
 def queue_repeated(awake: list[str]) -> int:
     """Queue each repeated job whose time has come, once, however many runners look and however many times were missed."""
     moment, queued = now(), 0
     with look() as connection:
-        due = connection.execute(select(core_schedule).where(core_schedule.c.next_at <= moment)).all()
-    for row in due:
-        one = jobs().get(row.name)
-        if one is None or not one.every or row.addon not in awake:
-            continue
-        following = one.next_after(row.next_at, moment)
+        rows = connection.execute(select(core_schedule).where(core_schedule.c.next_at <= moment, core_schedule.c.addon.in_(awake))).all()
+    known = [(row, jobs()[row.name]) for row in rows if row.name in jobs() and jobs()[row.name].every]
+    if not known:
+        return 0
+    with _looking_around():
+        due = [(row, one, one.next_after(row.next_at, moment)) for row, one in known]
+    for row, one, following in due:
         with db.short() as connection:
             mine = update(core_schedule).where(core_schedule.c.name == row.name, core_schedule.c.next_at == row.next_at)
             if not connection.execute(mine.values(next_at=following, last_at=moment)).rowcount:
