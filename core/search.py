@@ -1,0 +1,243 @@
+"""The search box: one index of words, characters, pinyin and digits for every model, on both databases."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import BigInteger, Column, ColumnElement, Integer, Text, func, select, text
+from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
+
+from core.context import actor
+from core.db import db
+from core.errors import Broken, Misbuilt
+from core.fields import Field
+from core.i18n import gettext as _
+from core.model import fields_of, is_half
+from core.search_words import All, Token, question, title_key, tokens
+
+__all__ = ["create_search", "drop_search", "index_records", "matches", "rebuild", "search_fields", "settle", "title_key"]
+
+KINDS_SEARCHED = ("text", "long", "code", "email", "phone")
+LONGEST_QUESTION = 200
+CHUNK = 500
+
+# Not in the shared metadata: it is made by `create_search`, holds nothing that cannot be computed again, and stays out of backups.
+metadata = sa.MetaData()
+core_search = sa.Table(
+    "core_search",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("record_id", Integer, nullable=False),
+    Column("tokens", Text().with_variant(TSVECTOR(), "postgresql"), nullable=False),
+)
+_fts = sa.table("core_search_fts", sa.column("rowid", Integer))
+
+_CREATE = {
+    "postgresql": (
+        "CREATE TABLE IF NOT EXISTS core_search (id BIGINT PRIMARY KEY, record_id INTEGER NOT NULL, tokens TSVECTOR NOT NULL)",
+        "CREATE INDEX IF NOT EXISTS ix_core_search_tokens ON core_search USING gin (tokens)",
+    ),
+    "sqlite": (
+        "CREATE TABLE IF NOT EXISTS core_search (id INTEGER PRIMARY KEY, record_id INTEGER NOT NULL, tokens TEXT NOT NULL)",
+        # Every token is ASCII letters and digits, or lies outside of ASCII; for this tokenizer both are one word between blanks.
+        "CREATE VIRTUAL TABLE IF NOT EXISTS core_search_fts USING fts5("
+        "tokens, content='core_search', content_rowid='id', tokenize='ascii', detail=none, columnsize=0)",
+    ),
+}
+_DROP = ("DROP TABLE IF EXISTS core_search_fts", "DROP TABLE IF EXISTS core_search")
+
+
+def create_search(connection: sa.Connection) -> None:
+    """Make the tables of the search index where they are missing; used by the migration and by tests."""
+    for statement in _CREATE[connection.dialect.name]:
+        connection.exec_driver_sql(statement)
+
+
+def drop_search(connection: sa.Connection) -> None:
+    """Take the search index out of the database."""
+    for statement in _DROP if connection.dialect.name == "sqlite" else _DROP[1:]:
+        connection.exec_driver_sql(statement)
+
+
+_bases: dict[int, str] = {}
+
+
+def _base(model: Any) -> int:
+    """The number before all rows of one model: a row's id is this plus the record's id."""
+    name = model.__tablename__
+    base = (zlib.crc32(name.encode()) & 0x7FFFFFFF) << 32
+    if _bases.setdefault(base, name) != name:
+        raise Misbuilt(f"The tables {name} and {_bases[base]} have the same number in the search index; rename one of the models.")
+    return base
+
+
+def search_fields(model: Any) -> dict[str, Field]:
+    """The fields whose values the search box finds: those marked ``search``, and the title. Sleeping addons' fields included."""
+    whole = model.half_of if is_half(model) else model
+    known = {**whole.__fields__, **fields_of(whole)}
+    return {
+        name: one for name, one in known.items()
+        if (one.search or name == whole.title_field) and one.kind.name in KINDS_SEARCHED and not one.sensitive
+    }  # fmt: skip
+
+
+# -- writing ----------------------------------------------------------------------------------------------------------
+
+
+def index_records(session: Any, model: Any, records: Sequence[Any], deleted: bool = False) -> None:
+    """Bring the index up to date for some records of one model; called once a flush. Never commits."""
+    if not records:
+        return
+    if deleted:
+        _forget(session, model, [one.id for one in records])
+        return
+    fields = search_fields(model)
+    if fields:
+        _write(session, model, {one.id: [(each.get(one), each.kind.name) for each in fields.values()] for one in records})
+
+
+def _write(session: Any, model: Any, values: dict[int, list[tuple[Any, str]]]) -> None:
+    rows = []
+    for record_id, pairs in values.items():
+        found = set().union(*(tokens(value, kind) for value, kind in pairs if isinstance(value, str) and value))
+        rows.append((record_id, " ".join(sorted(found))))
+    base = _base(model)
+    run = session.connection().execute
+    if session.get_bind().dialect.name == "postgresql":
+        # The model is a token too, so that a small model never reads through the hits of a big one.
+        mark = f" m{model.__tablename__}"
+        run(_PG_WRITE, {"base": base, "ids": [one[0] for one in rows], "texts": [(one[1] + mark).strip() for one in rows]})
+        return
+    packed = {"base": base, "rows": json.dumps(rows, ensure_ascii=False)}
+    for statement in _SQLITE_WRITE:
+        run(statement, packed)
+
+
+_PG_WRITE = text(
+    "INSERT INTO core_search (id, record_id, tokens)"
+    " SELECT CAST(:base AS bigint) + given.id, given.id, array_to_tsvector(string_to_array(given.words, ' '))"
+    " FROM unnest(:ids, :texts) AS given(id, words)"
+    " ON CONFLICT (id) DO UPDATE SET tokens = excluded.tokens WHERE core_search.tokens <> excluded.tokens"
+).bindparams(sa.bindparam("ids", type_=sa.ARRAY(Integer)), sa.bindparam("texts", type_=sa.ARRAY(Text)))
+_IDS = "SELECT :base + json_extract(value, '$[0]') FROM json_each(:rows)"
+_SQLITE_FORGET = "INSERT INTO core_search_fts (core_search_fts, rowid, tokens) SELECT 'delete', id, tokens FROM core_search WHERE id IN"
+_SQLITE_WRITE = tuple(
+    map(
+        text,
+        (
+            f"{_SQLITE_FORGET} ({_IDS})",
+            "INSERT INTO core_search (id, record_id, tokens)"
+            " SELECT :base + json_extract(value, '$[0]'), json_extract(value, '$[0]'), json_extract(value, '$[1]')"
+            " FROM json_each(:rows) WHERE true"
+            " ON CONFLICT (id) DO UPDATE SET tokens = excluded.tokens",
+            f"INSERT INTO core_search_fts (rowid, tokens) SELECT id, tokens FROM core_search WHERE id IN ({_IDS})",  # noqa: S608
+        ),
+    )
+)
+_SQLITE_DELETE = tuple(map(text, (f"{_SQLITE_FORGET} ({_IDS})", f"DELETE FROM core_search WHERE id IN ({_IDS})")))  # noqa: S608
+_PG_DELETE = text("DELETE FROM core_search WHERE id = ANY(:ids)").bindparams(sa.bindparam("ids", type_=sa.ARRAY(BigInteger)))
+
+
+def _forget(session: Any, model: Any, ids: Iterable[int]) -> None:
+    base, run = _base(model), session.connection().execute
+    if session.get_bind().dialect.name == "postgresql":
+        run(_PG_DELETE, {"ids": [base + one for one in ids]})
+        return
+    packed = {"base": base, "rows": json.dumps([[one] for one in ids])}
+    for statement in _SQLITE_DELETE:
+        run(statement, packed)
+
+
+def rebuild(session: Any, model: Any, after: int = 0) -> int | None:
+    """Index the next 500 records after an id anew, and return the last one's id; None when there are no more.
+
+    For a job that commits between the steps: after a restore, a new searchable field, or text normalised otherwise.
+    """
+    fields = search_fields(model)
+    query = select(model.id, *(one.column(model) for one in fields.values())).where(model.id > after).order_by(model.id).limit(CHUNK)
+    found = session.execute(query, execution_options={"mortise_rules": False}).all()
+    if not found:
+        return None
+    kinds = [one.kind.name for one in fields.values()]
+    _forget(session, model, [row[0] for row in found])
+    if fields:
+        _write(session, model, {row[0]: list(zip(row[1:], kinds, strict=True)) for row in found})
+    return found[-1][0]
+
+
+def settle(connection: Any) -> None:
+    """Put what an import has left in the index's waiting list in its place (PostgreSQL; searches were 8 times slower before)."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT gin_clean_pending_list('ix_core_search_tokens')"))
+
+
+# -- asking -----------------------------------------------------------------------------------------------------------
+
+
+def matches(model: Any, words: str) -> ColumnElement[bool]:
+    """The SQL condition “this record is found by these words”; blank words find every record.
+
+    All words must be found in the record. What lies only in a field that the person may not see is not found.
+    """
+    if len(words) > LONGEST_QUESTION:
+        raise Broken(_("Please search for at most %(count)s characters.", count=LONGEST_QUESTION))
+    if not words.strip():
+        return sa.true()
+    asked = question(words)
+    if asked.wanted is None:
+        return sa.false()
+    base = _base(model)
+    if db.is_sqlite:
+        wanted = _fts_words(asked.wanted)
+        found = select(_fts.c.rowid - sa.literal(base, BigInteger)).where(
+            sa.column("core_search_fts", is_literal=True).op("MATCH")(wanted), _fts.c.rowid.between(base, base + 0xFFFFFFFF)
+        )
+    else:
+        wanted = f"'m{model.__tablename__}' & ({_ts_words(asked.wanted)})"
+        found = select(core_search.c.record_id).where(core_search.c.tokens.op("@@")(sa.cast(wanted, TSQUERY)))
+    hit = model.id.in_(found.correlate(None))
+    seen = _seen(model)
+    return hit if seen is None else sa.and_(hit, *(_visibly(model, seen, piece) for piece in asked.pieces))
+
+
+def _ts_words(wanted: Any) -> str:
+    if isinstance(wanted, Token):
+        return f"'{wanted.text}'" + (":*" if wanted.prefix else "")
+    return "(" + (" & " if isinstance(wanted, All) else " | ").join(map(_ts_words, wanted.parts)) + ")"
+
+
+def _fts_words(wanted: Any) -> str:
+    if isinstance(wanted, Token):
+        return f'"{wanted.text}"' + (" *" if wanted.prefix else "")
+    return "(" + (" AND " if isinstance(wanted, All) else " OR ").join(map(_fts_words, wanted.parts)) + ")"
+
+
+def _seen(model: Any) -> dict[str, Field] | None:
+    """The searched fields that the person sees; None when that is all of them."""
+    from core.filters import filter_fields
+
+    if actor().system and not is_half(model):
+        return None
+    every, mine = search_fields(model), filter_fields(model)
+    seen = {name: one for name, one in every.items() if name in mine}
+    return None if len(seen) == len(every) else seen
+
+
+def _visibly(model: Any, seen: dict[str, Field], piece: str) -> ColumnElement[bool]:
+    """True when a field the person sees explains the hit; the index alone does not say which field it was."""
+    ways: list[ColumnElement[bool]] = []
+    for one in seen.values():
+        column = func.lower(one.column(model))
+        if piece.isdigit() and one.kind.name in ("phone", "code"):
+            for between in " -().+":
+                column = func.replace(column, between, "")
+        ways.append(column.contains(piece, autoescape=True))
+    key = getattr(model, "title_key", None)
+    if key is not None and not is_half(model) and model.title_field in seen and piece.isascii() and piece.isalnum():
+        ways.append(func.replace(func.replace(key, "~", ""), " ", "").contains(piece))
+        ways.append(key.like("%" + "%".join(f"~{letter}" for letter in piece[:20]) + "%"))
+    return sa.case((sa.or_(sa.false(), *ways), sa.true()), else_=sa.false())
