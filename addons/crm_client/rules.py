@@ -1,8 +1,8 @@
 """Who may do what with clients and their contacts."""
 
-from core import Role, rule
-
 from addons.crm_client.models import Client, Contact
+
+from core import Role, rule
 
 salesperson = Role("Salesperson")
 sales_manager = Role("Sales manager")

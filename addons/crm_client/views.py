@@ -1,8 +1,8 @@
 """How clients and contacts look; only what differs from the automatic screen."""
 
-from core import View, _
-
 from addons.crm_client.models import Client, Contact
+
+from core import View, _
 
 
 class ClientView(View, model=Client):
