@@ -264,10 +264,10 @@ class Records:
             db.session.expire(record)
 
     def _number(self, fresh: Sequence[Any]) -> None:
-        from core.numbering import next_numbers
+        from core.numbering import is_gapless, next_numbers
 
         for one in self.model.__fields__.values():
-            if one.number_rule is None:
+            if one.number_rule is None or is_gapless(f"{self.model.__tablename__}.{one.name}"):
                 continue
             empty = [record for record in fresh if one.get(record) is None]
             if empty:
