@@ -18,6 +18,7 @@ from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.model import fields_of, model_label
 from core.prepare import flush, prepare
+from core.recognise import Keys, recognise
 from core.rules import may, rights, visible_ids
 
 CHUNK = 500
@@ -177,11 +178,12 @@ class Records:
         (done,) = self.create_many([values], one=True)
         return done.record
 
-    def create_many(self, rows: Sequence[dict[str, Any]], *, keys: Sequence[str] = (), one: bool = False) -> list[Done]:
+    def create_many(self, rows: Sequence[dict[str, Any]], *, keys: Keys = (), one: bool = False) -> list[Done]:
         """Make many records: rights once, values per row, one flush a chunk of 500; the good ones are made, the others say why not.
 
-        ``keys`` names fields by which a row is recognised: a record with the same values is changed instead of doubled.
-        With ``one`` a problem is raised instead of returned. Never commits.
+        ``keys`` names fields by which a row is recognised: a record with the same values is changed instead of doubled. Several
+        keys (a list of lists) are tried in turn, see `core.recognise`. With ``one`` a problem is raised instead of returned.
+        Never commits.
         """
         self._may("create")
         result: list[Done] = []
@@ -189,22 +191,35 @@ class Records:
             result += self._create_chunk(rows[start : start + CHUNK], start, keys, one)
         return result
 
-    def _create_chunk(self, rows: Sequence[dict[str, Any]], start: int, keys: Sequence[str], one: bool) -> list[Done]:
+    def _create_chunk(self, rows: Sequence[dict[str, Any]], start: int, keys: Keys, one: bool) -> list[Done]:
         made = [Done(start + place) for place in range(len(rows))]
         cleaned = [self.clean(row) for row in rows]
         self._check_links(cleaned)
-        known = self._known(cleaned, keys) if keys else {}
+        waiting = list(range(len(rows)))
+        while waiting:
+            # A row that repeats one of this chunk waits until that one is stored, and is recognised then.
+            waiting = self._create_round([made[place] for place in waiting], [cleaned[place] for place in waiting], keys, one, start)
+        return made
+
+    def _create_round(
+        self, made: Sequence[Done], cleaned: Sequence[tuple[dict[str, Any], dict[str, str]]], keys: Keys, one: bool, start: int
+    ) -> list[int]:
+        """Store rows; returns the places in the chunk of those that have to wait for another round."""
+        fields = fields_of(self.model)
+        known: dict[int, Any] = {}
+        repeated: dict[int, int] = {}
+        if keys:
+            known, repeated = recognise(self.model, {place: good for place, (good, wrong) in enumerate(cleaned) if not wrong}, keys)
         fresh: list[tuple[Done, Any]] = []
         for place, (done, (good, wrong)) in enumerate(zip(made, cleaned, strict=True)):
-            existing = known.get(place)
             if wrong:
                 done.errors = wrong
-            elif existing is not None:
-                self._change_known(done, existing, good)
-            else:
+            elif place in known:
+                self._change_known(done, known[place], good)
+            elif place not in repeated:
                 record = self.model()
                 for name, value in good.items():
-                    _put(record, fields_of(self.model)[name], value)
+                    self._put(record, fields[name], value)
                 prepare(record, "create")
                 done.errors = self._required(record) or None
                 if done.errors is None:
@@ -219,7 +234,7 @@ class Records:
                 if one:
                     raise Invalid(done.errors)
         self._flush_fresh(fresh, one)
-        return made
+        return [made[place].row - start for place in repeated]
 
     def _check_links(self, cleaned: Sequence[tuple[dict[str, Any], dict[str, str]]]) -> None:
         fields = fields_of(self.model)
@@ -232,20 +247,6 @@ class Records:
             for good, wrong in cleaned:
                 if any(each not in seen for each in _ids(good.get(name))):
                     wrong[name] = _("There is no such record, or it is not visible to you.")
-
-    def _known(self, cleaned: Sequence[tuple[dict[str, Any], dict[str, str]]], keys: Sequence[str]) -> dict[int, Any]:
-        fields = fields_of(self.model)
-        columns = [fields[key].column(self.model) for key in keys]
-        wanted = {place: tuple(good.get(key) for key in keys) for place, (good, _wrong) in enumerate(cleaned)}
-        wanted = {place: values for place, values in wanted.items() if None not in values}
-        if not wanted:
-            return {}
-        query = select(self.model).where(*(column.in_({values[at] for values in wanted.values()}) for at, column in enumerate(columns)))
-        stored = {
-            tuple(fields[key].get(record) for key in keys): record
-            for record in db.session.execute(query.order_by(self.model.id.desc())).scalars()
-        }
-        return {place: stored[values] for place, values in wanted.items() if values in stored}
 
     def _change_known(self, done: Done, record: Any, good: dict[str, Any]) -> None:
         fields = fields_of(self.model)
@@ -323,6 +324,12 @@ class Records:
         self._apply(record, good)
         flush()
         return record
+
+    def _put(self, record: Any, one: Field, value: Any) -> None:
+        if one.kind.name == "links":
+            setattr(record, one.name, list(db.session.execute(select(one.target).where(one.target.id.in_(value or [0]))).scalars()))
+        else:
+            one.set(record, value)
 
     def _apply(self, record: Any, good: dict[str, Any]) -> None:
         fields = fields_of(self.model)

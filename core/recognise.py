@@ -1,0 +1,88 @@
+"""Which record a row of a file means: the same key, or the same values, instead of a second record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from core.db import db
+from core.model import fields_of
+
+Keys = Sequence[str] | Sequence[Sequence[str]]
+Identity = tuple[tuple[str, ...], tuple[Any, ...]]
+PLAIN = ("text", "code", "phone", "email", "integer", "decimal", "money", "date", "datetime", "link", "choice")
+
+
+def key_chain(keys: Keys) -> list[tuple[str, ...]]:
+    """The keys to try, one after the other; ``()`` stands for “all values that the row gives”."""
+    return [tuple(keys)] if keys and all(isinstance(one, str) for one in keys) else [tuple(one) for one in keys]  # type: ignore[arg-type]
+
+
+def recognise(model: type, rows: Mapping[int, dict[str, Any]], keys: Keys) -> tuple[dict[int, Any], dict[int, int]]:
+    """({place: stored record}, {place: earlier place that means the same}) of cleaned rows; one statement a key.
+
+    A row is recognised by the first key for which it has all values. Only records that the acting person may read are
+    found; of several alike the oldest is meant.
+    """
+    by_key: dict[tuple[str, ...], dict[int, tuple[Any, ...]]] = {}
+    first: dict[Identity, int] = {}
+    repeated: dict[int, int] = {}
+    chain = key_chain(keys)
+    for place, values in rows.items():
+        for key in chain:
+            identity = _identity(key, values)
+            if identity is not None:
+                if identity in first:
+                    repeated[place] = first[identity]
+                else:
+                    first[identity] = place
+                    by_key.setdefault(key, {})[place] = identity[1]
+                break
+    known: dict[int, Any] = {}
+    for key, wanted in by_key.items():
+        known |= _same_key(model, key, wanted) if key else _same_values(model, {place: rows[place] for place in wanted})
+    return known, repeated
+
+
+def _identity(key: tuple[str, ...], values: dict[str, Any]) -> Identity | None:
+    if not key:
+        given = tuple(sorted(name for name, value in values.items() if value not in (None, [])))
+        return (("*", *given), tuple(repr(values[name]) for name in given)) if given else None
+    found = tuple(values.get(name) for name in key)
+    return None if None in found else (key, found)
+
+
+def _same_key(model: type, key: tuple[str, ...], wanted: dict[int, tuple[Any, ...]]) -> dict[int, Any]:
+    fields = [fields_of(model)[name] for name in key]
+    query = select(model).where(*(one.column(model).in_({values[at] for values in wanted.values()}) for at, one in enumerate(fields)))
+    stored = {tuple(one.get(record) for one in fields): record for record in _newest_first(model, query)}
+    return {place: stored[values] for place, values in wanted.items() if values in stored}
+
+
+def _same_values(model: type, wanted: dict[int, dict[str, Any]]) -> dict[int, Any]:
+    """Records that have every value a row gives, looked up by the title, or by the first plain field where a row has no title."""
+    fields = fields_of(model)
+    known: dict[int, Any] = {}
+    by_field: dict[str, dict[int, dict[str, Any]]] = {}
+    for place, values in wanted.items():
+        names = [name for name in (model.title_field, *fields) if values.get(name) is not None and fields[name].kind.name in PLAIN]
+        if names:
+            by_field.setdefault(names[0], {})[place] = values
+    for name, rows in by_field.items():
+        one = fields[name]
+        candidates: dict[Any, list[Any]] = {}
+        for record in _newest_first(model, select(model).where(one.column(model).in_({values[name] for values in rows.values()}))):
+            candidates.setdefault(one.get(record), []).insert(0, record)
+        for place, values in rows.items():
+            given = {each: value for each, value in values.items() if value not in (None, [])}
+            for record in candidates.get(values[name], ()):
+                if all(fields[each].get(record) == value for each, value in given.items()):
+                    known[place] = record
+                    break
+    return known
+
+
+def _newest_first(model: type, query: Any) -> list[Any]:
+    return list(db.session.execute(query.order_by(model.id.desc())).scalars())
