@@ -376,20 +376,32 @@ def _columns(connection: Connection) -> set[tuple[str, str]]:
     return found
 
 
+def made_by(addon: str) -> set[tuple[str, str]]:
+    """(table, column) of everything that the revisions of ``addon`` make, also on tables of others; (table, "") for its own tables."""
+    known = branches()
+    with _throw_away() as connection:
+        return _run_and_compare(connection, with_dependencies(addon, known), known)
+
+
+def _run_and_compare(connection: Connection, line: list[str], known: dict[str, Branch]) -> set[tuple[str, str]]:
+    """Run the branches of ``line``; returns what the last of them has made."""
+    before: set[tuple[str, str]] = set()
+    for name in line:
+        if name == line[-1]:
+            before = _columns(connection)
+        if known[name].head:
+            list(_steps(connection, known[name], known[name].head))
+    return _columns(connection) - before
+
+
 def make_revision(addon: str, message: str = "") -> Path | None:
     """Write the revision that an addon's models need next; None when its tables fit already."""
     from core.migrations.writing import Difference
 
     known = branches()
-    line = with_dependencies(addon, known)
-    branch = known[addon]
+    line, branch = with_dependencies(addon, known), known[addon]
     with _throw_away() as connection:
-        for name in line[:-1]:
-            list(_steps(connection, known[name], known[name].head)) if known[name].head else None
-        before = _columns(connection)
-        if branch.head:
-            list(_steps(connection, branch, branch.head))
-        found = Difference(connection, addon, frozenset(_columns(connection) - before))
+        found = Difference(connection, addon, frozenset(_run_and_compare(connection, line, known)))
         if found.is_empty():
             return None
         number = int(branch.head.rsplit("_", 1)[1]) + 1 if branch.head else 1

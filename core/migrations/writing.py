@@ -95,7 +95,8 @@ class Difference:
             return not (kind == "table" and reflected and counterpart is None)
         known = thing if not reflected else counterpart
         if known is not None:
-            return kind == "table" or owner_of(known) == self.addon
+            # A table of another addon is looked at for our columns on it, but never made by us.
+            return owner_of(known) == self.addon or (kind == "table" and (reflected or counterpart is not None))
         if kind == "table":
             return (str(name), "") in self.made
         if kind == "column":

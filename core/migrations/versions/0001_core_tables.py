@@ -83,6 +83,43 @@ def upgrade():
         sqlite_autoincrement=True,
     )
     op.create_table(
+        "core_heartbeat",
+        sa.Column("name", sa.String(80), primary_key=True),
+        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.Column("pid", sa.Integer(), nullable=False),
+        sa.Column("info", sa.String(300)),
+    )
+    op.create_table(
+        "core_job",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True),
+        sa.Column("name", sa.String(200), nullable=False),
+        sa.Column("addon", sa.String(80), nullable=False),
+        sa.Column("key", sa.String(200)),
+        sa.Column("arguments", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(12), nullable=False),
+        sa.Column("due_at", sa.DateTime(), index=True),
+        sa.Column("handed_until", sa.DateTime()),
+        sa.Column("token", sa.String(32)),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("user_id", sa.Integer(), index=True),
+        sa.Column("behalf_id", sa.Integer()),
+        sa.Column("by_system", sa.Boolean(), nullable=False),
+        sa.Column("language", sa.String(10), nullable=False),
+        sa.Column("zone", sa.String(64), nullable=False),
+        sa.Column("request_id", sa.String(40)),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.Column("started_at", sa.DateTime()),
+        sa.Column("finished_at", sa.DateTime(), index=True),
+        sa.Column("cancel_asked", sa.Boolean(), nullable=False),
+        sa.Column("done", sa.Integer()),
+        sa.Column("total", sa.Integer()),
+        sa.Column("text", sa.String(300)),
+        sa.Column("memory", sa.Text()),
+        sa.Column("last_error", sa.Text()),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_core_job_name_key", "core_job", ["name", "key"], unique=False)
+    op.create_table(
         "core_journal",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True),
         sa.Column("tx", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -105,6 +142,14 @@ def upgrade():
     op.create_index("ix_core_journal_unsealed", "core_journal", ["id"], unique=False, postgresql_where=sa.text("seal IS NULL"), sqlite_where=sa.text("seal IS NULL"))
     op.create_index("ix_core_journal_user_at", "core_journal", ["user_id", "at"], unique=False)
     op.create_table(
+        "core_schedule",
+        sa.Column("name", sa.String(200), primary_key=True),
+        sa.Column("addon", sa.String(80), nullable=False),
+        sa.Column("every", sa.String(60), nullable=False),
+        sa.Column("next_at", sa.DateTime(), nullable=False, index=True),
+        sa.Column("last_at", sa.DateTime()),
+    )
+    op.create_table(
         "core_session",
         sa.Column("id", sa.String(64), primary_key=True),
         sa.Column("user_id", sa.Integer(), index=True),
@@ -120,6 +165,12 @@ def upgrade():
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("blocked_until", sa.DateTime()),
         sa.Column("changed_at", sa.DateTime(), nullable=False),
+    )
+    op.create_table(
+        "core_spent_name",
+        sa.Column("model", sa.String(80), primary_key=True),
+        sa.Column("name", sa.String(60), primary_key=True),
+        sa.Column("kind", sa.String(20), nullable=False),
     )
     op.create_table(
         "core_state",
@@ -183,10 +234,58 @@ def upgrade():
         sa.Column("enabled", sa.Boolean(), nullable=False),
     )
     op.create_records(
+        "core_custom_field",
+        sa.Column("model", sa.String(80), nullable=False, index=True),
+        sa.Column("name", sa.String(60)),
+        sa.Column("title", sa.String(120), nullable=False),
+        sa.Column("titles", sa.JSON()),
+        sa.Column("kind", sa.String(64), nullable=False),
+        sa.Column("required", sa.Boolean(), nullable=False),
+        sa.Column("help", sa.String(500)),
+        sa.Column("choices", sa.String(120)),
+        sa.Column("target", sa.String(80)),
+        sa.Column("formula", sa.String(500)),
+        sa.Column("indexed", sa.Boolean(), nullable=False),
+        sa.Column("index_ready", sa.Boolean(), nullable=False),
+        sa.Column("search", sa.Boolean(), nullable=False),
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite")),
+        sa.Column("hidden", sa.Boolean(), nullable=False),
+    )
+    op.create_index("uq_core_custom_field", "core_custom_field", ["model", "name"], unique=True)
+    op.create_records(
         "core_department",
         sa.Column("name", sa.String(200), nullable=False),
         sa.Column("parent_id", sa.Integer(), sa.ForeignKey("core_department.id", ondelete="RESTRICT"), index=True),
         sa.Column("head_id", sa.Integer(), sa.ForeignKey("ab_user.id", ondelete="RESTRICT"), index=True),
+    )
+    op.create_records(
+        "core_dictionary",
+        sa.Column("key", sa.String(120), unique=True),
+        sa.Column("title", sa.String(120), nullable=False),
+        sa.Column("titles", sa.JSON()),
+        sa.Column("addon_name", sa.String(80)),
+        sa.Column("closed", sa.Boolean(), nullable=False),
+    )
+    op.create_records(
+        "core_field_setting",
+        sa.Column("model", sa.String(80), nullable=False, index=True),
+        sa.Column("field_name", sa.String(80), nullable=False),
+        sa.Column("title", sa.String(120)),
+        sa.Column("titles", sa.JSON()),
+        sa.Column("hidden", sa.Boolean(), nullable=False),
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite")),
+        sa.Column("required", sa.Boolean(), nullable=False),
+        sa.Column("help", sa.String(500)),
+    )
+    op.create_index("uq_core_field_setting", "core_field_setting", ["model", "field_name"], unique=True)
+    op.create_records(
+        "core_number_rule",
+        sa.Column("key", sa.String(150), nullable=False, unique=True),
+        sa.Column("pattern", sa.String(80), nullable=False),
+        sa.Column("reset", sa.String(64), nullable=False),
+        sa.Column("next_number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("period", sa.String(10)),
+        sa.Column("gapless", sa.Boolean(), nullable=False),
     )
     op.create_records(
         "core_personal_right",
@@ -196,6 +295,11 @@ def upgrade():
         sa.Column("scopes", sa.String(80), nullable=False),
         sa.Column("until", sa.DateTime()),
         sa.Column("user_id", sa.Integer(), sa.ForeignKey("ab_user.id", ondelete="RESTRICT"), nullable=False, index=True),
+    )
+    op.create_records(
+        "core_setting",
+        sa.Column("key", sa.String(120), nullable=False, unique=True),
+        sa.Column("value", sa.JSON()),
     )
     op.create_records(
         "core_team",
@@ -234,6 +338,17 @@ def upgrade():
         sa.Column("role_id", sa.Integer(), sa.ForeignKey("ab_role.id", ondelete="RESTRICT"), nullable=False, index=True),
     )
     op.create_index("uq_core_field_right", "core_field_right", ["role_id", "model", "field_name"], unique=True)
+    op.create_records(
+        "core_option",
+        sa.Column("key", sa.String(64)),
+        sa.Column("title", sa.String(120), nullable=False),
+        sa.Column("titles", sa.JSON()),
+        sa.Column("colour", sa.String(64)),
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite")),
+        sa.Column("retired", sa.Boolean(), nullable=False),
+        sa.Column("dictionary_id", sa.Integer(), sa.ForeignKey("core_dictionary.id", ondelete="RESTRICT"), nullable=False, index=True),
+    )
+    op.create_index("uq_core_option", "core_option", ["dictionary_id", "key"], unique=True)
     op.create_records(
         "core_post",
         sa.Column("title", sa.String(200)),
@@ -274,22 +389,32 @@ def downgrade():
     op.drop_table("core_share")
     op.drop_table("core_role_right")
     op.drop_table("core_post")
+    op.drop_table("core_option")
     op.drop_table("core_field_right")
     op.drop_table("ab_user_role")
     op.drop_table("ab_permission_view_role")
     op.drop_table("ab_group_role")
     op.drop_table("core_team")
+    op.drop_table("core_setting")
     op.drop_table("core_personal_right")
+    op.drop_table("core_number_rule")
+    op.drop_table("core_field_setting")
+    op.drop_table("core_dictionary")
     op.drop_table("core_department")
+    op.drop_table("core_custom_field")
     op.drop_table("core_addon")
     op.drop_table("ab_user_group")
     op.drop_table("ab_role")
     op.drop_table("ab_permission_view")
     op.drop_table("ab_api_key")
     op.drop_table("core_state")
+    op.drop_table("core_spent_name")
     op.drop_table("core_sign_in_attempt")
     op.drop_table("core_session")
+    op.drop_table("core_schedule")
     op.drop_table("core_journal")
+    op.drop_table("core_job")
+    op.drop_table("core_heartbeat")
     op.drop_table("core_batch")
     op.drop_table("ab_view_menu")
     op.drop_table("ab_user")

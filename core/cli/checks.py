@@ -1,0 +1,210 @@
+"""Commands that look and change nothing: check, doctor, version."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from core.cli import say
+
+Finding = tuple[bool, str, str]
+"""(fine, what was looked at, in words what was found)"""
+
+
+def commands(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """check, doctor, version"""
+    check = add(
+        "check",
+        "does the code hold together? addons, hooks, views, models and migrations; stops at what is broken and names it",
+        "  run.py check          what a developer runs before a commit, and an operator after new code",
+    )
+    check.add_argument("--no-tables", action="store_true", help="leave out whether migrations make what the models ask for (a second or two)")
+    check.set_defaults(run=_check)
+    add(
+        "doctor",
+        "is this installation well? python, database, tables, Redis, disk, fonts, clock, folders, addons",
+        "  run.py doctor         ends with 1 when something needs attention",
+    ).set_defaults(run=_doctor)
+    add("version", "which version this is").set_defaults(run=_version)
+
+
+def version() -> str:
+    """The version of this Mortise."""
+    from core.config import ROOT
+
+    return (ROOT / "VERSION").read_text().strip()
+
+
+def _version(_chosen: Any) -> int:
+    print(f"Mortise {version()} on Python {platform.python_version()}")
+    return 0
+
+
+def _check(chosen: Any) -> int:
+    from core.addons import addons, broken
+    from core.cli.house import connected
+    from core.migrate import differences
+
+    connected()
+    if found := broken():
+        for name, sentence in found.items():
+            say(f"Addon {name} is broken. {sentence}")
+        return 1
+    problems = [] if chosen.no_tables else differences()
+    for sentence in problems:
+        addon = sentence.split(":", 1)[0]
+        say(f"{sentence} Type: run.py migrate --make {addon}" if "not made by any" in sentence else sentence)
+    schema = _schema()
+    if not schema[0]:
+        say(schema[2])
+    if problems or not schema[0]:
+        return 1
+    print(f"{len(addons())} addons, all in order.")
+    return 0
+
+
+def _doctor(_chosen: Any) -> int:
+    findings = [*_findings()]
+    for fine, what, words in findings:
+        print(f"{'ok ' if fine else '!! '} {what:12} {words}")
+    bad = sum(not fine for fine, _what, _words in findings)
+    say("Everything is well." if not bad else f"{bad} thing{'s' if bad > 1 else ''} above need{'' if bad > 1 else 's'} attention.")
+    return 1 if bad else 0
+
+
+def _findings() -> Iterator[Finding]:
+    from core.cli.house import connected
+    from core.config import load
+
+    yield sys.version_info >= (3, 11), "python", f"{platform.python_version()} in {sys.prefix}, on {platform.system()} {platform.machine()}"
+    config = load()
+    yield from _folder(config.data)
+    try:
+        connected(config)
+        yield _database(config)
+    except Exception as problem:  # noqa: BLE001 - whatever the database answers is the finding
+        yield False, "database", str(getattr(problem, "orig", problem)).strip().splitlines()[0]
+        return
+    yield _schema()
+    yield from _addons()
+    yield _jobs()
+    yield _redis(config.redis_url)
+    yield _fonts()
+    yield _clock()
+
+
+def _folder(data: Path) -> Iterator[Finding]:
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    open_to = stat.S_IMODE(data.stat().st_mode) & 0o077
+    writable = os.access(data, os.W_OK | os.X_OK)
+    words = f"{data}" + ("" if writable else " cannot be written") + (f" may be read by others; type: chmod 700 {data}" if open_to else "")
+    yield writable and not open_to, "data folder", words
+    for name in ("secret-key", "first-password"):
+        place = data / name
+        if place.exists() and stat.S_IMODE(place.stat().st_mode) & 0o077:
+            yield False, name, f"others may read it; type: chmod 600 {place}"
+    free = shutil.disk_usage(data).free
+    yield free > 2**30, "disk", f"{free / 2**30:.1f} GB free" + ("" if free > 2**30 else "; less than 1 GB is too little")
+
+
+def _database(config: Any) -> Finding:
+    from sqlalchemy import text
+
+    from core.db import db
+
+    assert db.engine is not None
+    with db.engine.connect().execution_options(mortise_read_only=True) as connection:
+        if db.is_sqlite:
+            kind = f"SQLite {connection.scalar(text('SELECT sqlite_version()'))}"
+            damage = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+            return damage == "ok", "database", f"{kind}, {db.engine.url.database}" + ("" if damage == "ok" else f": damaged ({damage}); restore a backup")
+        kind = f"PostgreSQL {connection.scalar(text('SHOW server_version'))}"
+        encoding = connection.scalar(text("SHOW server_encoding"))
+        if encoding != "UTF8":
+            return False, "database", f"{kind}: its encoding is {encoding}; create the database with ENCODING 'UTF8'"
+        tool = "" if shutil.which("pg_dump") else "; pg_dump is not here, so copies before a migration are written as backups"
+        return True, "database", f"{kind}, {db.engine.url.host}/{db.engine.url.database}{tool}"
+
+
+def _schema() -> Finding:
+    from sqlalchemy.exc import DBAPIError
+
+    from core.migrate import status
+
+    try:
+        found = status()
+    except DBAPIError as problem:
+        return False, "tables", str(problem.orig).strip().splitlines()[0]
+    return found.ok and not found.missing_folders, "tables", found.sentence or "up to date"
+
+
+def _addons() -> Iterator[Finding]:
+    from core.addons import addons, broken
+
+    bad = broken()
+    yield not bad, "addons", f"{len(addons())} on disk" + (f", {len(bad)} broken" if bad else "")
+    for name, sentence in bad.items():
+        yield False, name, sentence
+
+
+def _jobs() -> Finding:
+    from sqlalchemy.exc import DBAPIError
+
+    from core.db import db
+    from core.job_runner import job_health
+
+    try:
+        found = job_health()
+    except DBAPIError:
+        return False, "jobs", "their tables are not there yet; type: run.py migrate"
+    finally:
+        db.remove()
+    words = ", ".join(f"{key.replace('_', ' ')}: {value}" for key, value in found.items())
+    return bool(found.get("ok", True)), "jobs", words
+
+
+def _redis(url: str) -> Finding:
+    if not url:
+        return True, "redis", "not used; one job process does all jobs"
+    import redis
+
+    try:
+        with redis.Redis.from_url(url, socket_connect_timeout=3) as connection:
+            return True, "redis", f"version {connection.info('server')['redis_version']}"
+    except redis.RedisError as problem:
+        return False, "redis", f"does not answer: {problem}"
+
+
+def _fonts() -> Finding:
+    if sys.platform == "darwin":
+        return True, "fonts", "the system has Chinese fonts"
+    listing = shutil.which("fc-list")
+    found = subprocess.run([listing, ":lang=zh-cn", "family"], capture_output=True, text=True).stdout.strip() if listing else ""
+    if found:
+        return True, "fonts", found.splitlines()[0]
+    return False, "fonts", "no font with Chinese characters, which PDF files need; type: sudo apt-get install fontconfig fonts-noto-cjk"
+
+
+def _clock() -> Finding:
+    from sqlalchemy import text
+
+    from core.db import db
+
+    assert db.engine is not None
+    here = datetime.now(UTC)
+    statement = "SELECT strftime('%s', 'now')" if db.is_sqlite else "SELECT extract(epoch FROM clock_timestamp())"
+    with db.engine.connect().execution_options(mortise_read_only=True) as connection:
+        there = float(connection.scalar(text(statement)))
+    apart = abs(there - here.timestamp())
+    if here.year < 2026:
+        return False, "clock", f"it says {here:%Y-%m-%d %H:%M} UTC, which cannot be; set the system's clock"
+    return apart < 5, "clock", f"{here:%Y-%m-%d %H:%M:%S} UTC" + ("" if apart < 5 else f"; the database's clock is {apart:.0f} seconds apart: synchronise both")

@@ -1,0 +1,125 @@
+"""Commands about the database as a whole: migrate, backup, restore."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from core.cli import Stop, say
+
+
+def commands(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """migrate, backup, restore"""
+    migrate = add(
+        "migrate",
+        "bring the tables of core and of every addon on disk up to date, and put in what code needs",
+        "  run.py migrate                           what a new version or a new addon needs\n"
+        "  run.py migrate --make crm_tag            write the revision that the models of crm_tag need\n"
+        '  run.py migrate --make crm_tag -m "colour of a tag"\n'
+        "  run.py migrate --list                    what has been run, what is still to be run",
+    )
+    migrate.add_argument("--make", metavar="ADDON", help="write the next revision of this addon from its models; changes no data")
+    migrate.add_argument("-m", "--message", default="", help="with --make: what the revision does, in a few words")
+    migrate.add_argument("--list", action="store_true", help="only tell the state")
+    migrate.add_argument("--no-copy", action="store_true", help="do not copy the data before the tables change")
+    migrate.add_argument("--strict", action="store_true", help="stop when an addon is broken")
+    migrate.set_defaults(run=_migrate)
+    backup = add(
+        "backup",
+        "write everything into one file: all tables, files, the installation's key; works while the server runs",
+        "  run.py backup                            into data/backups, named by date and time\n"
+        "  run.py backup /backups/today.zip",
+    )
+    backup.add_argument("file", nargs="?", type=Path, help="the zip file to write; it must not exist yet")
+    backup.set_defaults(run=_backup)
+    restore = add(
+        "restore",
+        "put back what a backup holds, in place of what is there; the server must be stopped",
+        "  run.py restore /backups/today.zip        asks before it replaces anything\n"
+        "  run.py restore --check today.zip         only look whether the file is whole and fits\n"
+        "A backup made on SQLite can be restored on PostgreSQL, and the other way round.",
+    )
+    restore.add_argument("file", type=Path, help="a file that run.py backup has written")
+    restore.add_argument("--check", action="store_true", help="change nothing, only say whether it could be restored")
+    restore.add_argument("--yes", action="store_true", help="do not ask")
+    restore.set_defaults(run=_restore)
+
+
+def _migrate(chosen: Any) -> int:
+    from core.cli.house import connected, operator
+    from core.context import acting
+    from core.first import seed
+    from core.migrate import branches, make_revision, status, upgrade
+
+    config = connected(strict=chosen.strict)
+    if chosen.make:
+        path = make_revision(chosen.make, chosen.message)
+        print(f"Written: {path}\nRead it, then type: run.py migrate" if path else f"The tables of {chosen.make} fit its models; nothing to write.")
+        return 0
+    if chosen.list:
+        state = status()
+        for addon, branch in branches().items():
+            print(f"{addon:30} {len(branch.revisions):3} revisions, {state.pending.get(addon, 0)} to run")
+        if state.sentence:
+            say(state.sentence)
+        return 0 if state.ok else 1
+    count = upgrade(config.database, config.data, say, copy=not chosen.no_copy)
+    who = operator()
+    who.batch_title = "Migration"
+    with acting(who):
+        password = seed(config)
+    state = status()
+    if state.missing_folders:
+        say(f"Note: {state.sentence}")
+    for name in without_tables():
+        say(f"Note: {name} has models without tables; type: run.py migrate --make {name}")
+    print(f"{count} revision{'' if count == 1 else 's'} run; the database is up to date." if count else "The database is up to date.")
+    if password:
+        say(f"The first administrator is “{config.admin_name}”; the password is in {config.first_password_file}, until the first sign-in.")
+    return 0
+
+
+def without_tables() -> list[str]:
+    """Addons with a model whose table does not exist."""
+    from sqlalchemy import inspect
+
+    from core.db import db
+    from core.model import models
+
+    assert db.engine is not None
+    there = set(inspect(db.engine).get_table_names())
+    return sorted({model.addon for table, model in models().items() if table not in there})
+
+
+def _backup(chosen: Any) -> int:
+    from core.backup import backup, fresh_name
+    from core.cli.house import house
+
+    with house(title="Backup") as config:
+        path = chosen.file or fresh_name(config.data / "backups", "backup", ".zip")
+        told = backup(config, path)
+    print(f"{path}: {told.rows} rows of {told.tables} tables, {told.files} files, {told.size / 1_000_000:.1f} MB.")
+    return 0
+
+
+def _restore(chosen: Any) -> int:
+    from core.backup import inspect_backup, restore
+    from core.cli.house import connected
+
+    config = connected()
+    found = inspect_backup(chosen.file)
+    print(f"{chosen.file}: made {found['made_at']} by version {found['version']}; {sum(found['tables'].values())} rows, {found['files']} files. It is whole.")
+    if chosen.check:
+        return 0
+    if not chosen.yes:
+        try:
+            answer = input("This replaces all data of this installation. Type yes to go on: ")
+        except EOFError:
+            raise Stop("Nothing was changed: nobody was there to answer. Add --yes to go on without a question.") from None
+        if answer.strip().lower() != "yes":
+            raise Stop("Nothing was changed.")
+    restore(config, chosen.file, say)
+    print("Restored. Everybody has to sign in again.")
+    return 0

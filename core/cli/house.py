@@ -1,0 +1,71 @@
+"""What a command needs of the house: settings, the database, the addons, and somebody who acts."""
+
+from __future__ import annotations
+
+import getpass
+import importlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from core.cli import Stop, say
+from core.config import ROOT, Config, load
+from core.context import Actor, acting, system
+from core.db import db
+
+
+def connected(config: Config | None = None, *, strict: bool = False, extra_folders: Iterable[Path] = ()) -> Config:
+    """Open the database and load all addons, as every process does when it starts."""
+    from core.addons import load_all
+
+    config = config or load()
+    config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    db.connect(config.database, pool_size=2)
+    importlib.import_module("core.tables")
+    load_all(list(dict.fromkeys([*addon_folders(), *extra_folders])), strict=strict)
+    return config
+
+
+def addon_folders() -> list[Path]:
+    """Where addons lie."""
+    return [ROOT / "addons"]
+
+
+def operator() -> Actor:
+    """Whoever types: not a user of the house, so the journal keeps the name of the system's account as the address."""
+    from core.i18n import best_language
+
+    try:
+        account = getpass.getuser()
+    except (OSError, KeyError):
+        account = f"uid {os.getuid()}"
+    language = best_language((os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or "en").split(".")[0])
+    return Actor(door="command line", name="command line", login=account, address=account[:64], language=language)
+
+
+@contextmanager
+def house(config: Config | None = None, *, title: str = "", strict: bool = False) -> Iterator[Config]:
+    """Inside, the database is open and up to date, addons are loaded, and the system acts through the door “command line”.
+
+    What was changed is committed at the end, as one batch called ``title``; nothing of it when the block raises.
+    """
+    from core.migrate import status
+
+    config = connected(config, strict=strict)
+    state = status()
+    if not state.ok:
+        raise Stop(state.sentence)
+    if state.missing_folders:
+        say(f"Note: {state.sentence}")
+    who = operator()
+    who.batch_title = title[:200] or None
+    with acting(who), system("command line"):
+        try:
+            yield config
+            db.session.commit()
+        except BaseException:
+            db.session.rollback()
+            raise
+        finally:
+            db.remove()

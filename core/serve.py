@@ -1,0 +1,223 @@
+"""`run.py serve`: one command that brings the database up to date, runs gunicorn and one job process, and looks after both."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from urllib.error import URLError
+
+from core.config import ROOT, Config
+
+GRACE_SECONDS = 30
+"""How long the server may finish what it is doing when it is told to stop."""
+CALM_SECONDS = 20
+"""A process that ran that long before it died is started again at once; one that dies sooner waits longer each time."""
+
+
+class Child:
+    """A process that is kept running."""
+
+    def __init__(self, name: str, words: list[str], environment: dict[str, str]) -> None:
+        self.name, self.words, self.environment = name, words, environment
+        self.process: subprocess.Popen[bytes] | None = None
+        self.started, self.falls, self.wait_until = 0.0, 0, 0.0
+
+    def start(self) -> None:
+        """Start it, or start it again."""
+        self.started = time.monotonic()
+        # A session of its own: Ctrl-C at the terminal reaches us alone, and we stop it in order.
+        self.process = subprocess.Popen(self.words, cwd=ROOT, env=self.environment, start_new_session=True, preexec_fn=_die_with_parent)  # noqa: PLW1509
+
+    def look(self) -> int | None:
+        """Its exit status when it has just ended, else None."""
+        return self.process.poll() if self.process else None
+
+    def fell(self) -> float:
+        """It ended by itself: the seconds to wait until it is started again."""
+        self.falls = 0 if time.monotonic() - self.started > CALM_SECONDS else self.falls + 1
+        pause = min(2.0**self.falls - 1, 60.0)
+        self.process, self.wait_until = None, time.monotonic() + pause
+        return pause
+
+    def tell(self, number: int) -> None:
+        """Send it a signal."""
+        if self.process and self.process.poll() is None:
+            with suppress(ProcessLookupError):
+                self.process.send_signal(number)
+
+    def stop(self, seconds: float) -> None:
+        """Let it finish, then end it."""
+        self.tell(signal.SIGTERM)
+        if self.process:
+            try:
+                self.process.wait(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                with suppress(ProcessLookupError):
+                    os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+
+
+def _die_with_parent() -> None:
+    """On Linux the child is told to stop when we are killed; elsewhere it has to be stopped by hand then."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+def environment(config: Config) -> dict[str, str]:
+    """What a child process needs to read the same settings as we have."""
+    given = {name: value for name, value in os.environ.items()}
+    for name in ("host", "port", "workers", "threads"):
+        given[f"MORTISE_{name.upper()}"] = str(config[name])
+    if config.strict:
+        given["MORTISE_STRICT"] = "yes"
+    given["PYTHONUNBUFFERED"] = "1"
+    return given
+
+
+def gunicorn_words(config: Config) -> list[str]:
+    """The command line of the web server."""
+    return [
+        sys.executable, "-m", "gunicorn", "core.app:create_app()", "--worker-class", "gthread", "--workers", str(config.workers),
+        "--threads", str(config.threads), "--bind", f"{_bracketed(config.host)}:{config.port}", "--timeout", "120", "--graceful-timeout", str(GRACE_SECONDS),
+        "--keep-alive", "15", "--log-level", "warning", "--no-control-socket", "--forwarded-allow-ips", "*" if config.proxies else "127.0.0.1,::1",
+        *(["--worker-tmp-dir", "/dev/shm"] if os.access("/dev/shm", os.W_OK) else []),  # noqa: S108 - gunicorn's heartbeat, not data
+    ]  # fmt: skip
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def address(config: Config) -> str:
+    """What to type into the browser on this machine."""
+    host = "127.0.0.1" if config.host in ("0.0.0.0", "::", "") else config.host  # noqa: S104 - compared, not listened on
+    return f"http://{_bracketed(host)}:{config.port}"
+
+
+def serve(config: Config, *, jobs: bool = True, migrate: bool = True, say: Callable[[str], Any] | None = None) -> int:
+    """Run until told to stop; returns the exit status."""
+    say = say or (lambda line: print(line, flush=True))
+    config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _port_is_free(config)
+    with (config.data / "serve.lock").open("a") as lock:
+        # Shared: several servers may run on one data folder; `run.py restore` asks for it alone.
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("A backup is being restored into this data folder; start the server when that is done.")
+            return 1
+        given = environment(config)
+        password_was_there = config.first_password_file.exists()
+        if migrate:
+            words = [sys.executable, str(ROOT / "run.py"), "migrate", *(["--strict"] if config.strict else [])]
+            done = subprocess.run(words, cwd=ROOT, env=given, stdout=subprocess.DEVNULL)
+            if done.returncode:
+                say("The database could not be brought up to date, so nothing was started.")
+                return 1
+        children = [Child("server", gunicorn_words(config), given)]
+        if jobs:
+            children.append(Child("job process", [sys.executable, str(ROOT / "run.py"), "jobs"], given))
+        return _Keeper(children, say).run(lambda: _greet(config, password_was_there, say))
+
+
+class _Keeper:
+    """Starts the children, starts again what falls, hands signals on, and stops all in order."""
+
+    def __init__(self, children: list[Child], say: Callable[[str], Any]) -> None:
+        self.children, self.say = children, say
+        self.asked: list[int] = []
+
+    def run(self, greet: Callable[[], bool]) -> int:
+        """Until SIGTERM or Ctrl-C; SIGHUP reloads code and settings without refusing anybody."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._ask)
+        status, greeted = 0, False
+        try:
+            for one in self.children:
+                one.start()
+            while True:
+                if self.asked:
+                    number = self.asked.pop(0)
+                    if number != signal.SIGHUP:
+                        break
+                    self._reload()
+                if not greeted:
+                    greeted = greet()
+                if (ended := self._look()) is not None:
+                    status = ended
+                    break
+                time.sleep(0.05 if not greeted else 0.5)
+        finally:
+            for one in self.children:
+                one.tell(signal.SIGTERM)
+            for one in self.children:
+                one.stop(GRACE_SECONDS + 5)
+        return status
+
+    def _ask(self, number: int, _frame: FrameType | None) -> None:
+        self.asked.append(number)
+
+    def _reload(self) -> None:
+        for one in self.children:
+            one.tell(signal.SIGHUP if one.name == "server" else signal.SIGTERM)
+
+    def _look(self) -> int | None:
+        """Start again what fell; the exit status when the server itself ended before it ever answered."""
+        for one in self.children:
+            if one.process is None and time.monotonic() >= one.wait_until:
+                one.start()
+            elif one.process is not None and (status := one.look()) is not None:
+                if one.name == "server" and time.monotonic() - one.started < CALM_SECONDS:
+                    self.say("The server has ended by itself; the lines above say why.")
+                    return status or 1
+                pause = one.fell()
+                self.say(f"The {one.name} has ended (status {status}); it is started again{f' in {pause:.0f} seconds' if pause else ''}.")
+        return None
+
+
+def _port_is_free(config: Config) -> None:
+    from core.cli import Stop
+
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((config.host.strip("[]"), config.port))
+        except OSError as problem:
+            raise Stop(
+                f"Cannot listen on {config.host}:{config.port}: {problem.strerror or problem}."
+                " Choose another with MORTISE_PORT, like: MORTISE_PORT=8001 make run"
+            ) from None
+
+
+def _greet(config: Config, password_was_there: bool, say: Callable[[str], Any]) -> bool:
+    """Once the server answers, say where it is and who signs in; True when it has been said."""
+    try:
+        with urllib.request.urlopen(f"{address(config)}/healthz", timeout=1):  # noqa: S310 - our own address
+            pass
+    except (URLError, OSError, ValueError):
+        return False
+    say(f"\n  Mortise is ready:  {address(config)}")
+    place: Path = config.first_password_file
+    if place.exists():
+        say(f"  Sign in as:        {config.admin_name}")
+        # A service's output is kept in the system's log, where no password may stand.
+        if password_was_there or os.environ.get("JOURNAL_STREAM"):
+            say(f"  Password:          in {place} until the first sign-in")
+        else:
+            say(f"  Password:          {place.read_text().strip()}   (also in {place} until the first sign-in)")
+    say("  Stop with Ctrl-C.\n")
+    return True

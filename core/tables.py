@@ -1,0 +1,10 @@
+"""Every module of core that has tables: whoever imports this knows all of them."""
+
+from importlib import import_module
+from pathlib import Path
+
+MODULES = ("people", "state", "journal", "options", "settings", "custom", "addons", "jobs", "numbering", "files", "search")
+
+for _name in MODULES:
+    if (Path(__file__).parent / f"{_name}.py").exists():
+        import_module(f"core.{_name}")
