@@ -19,6 +19,13 @@ _manager = pluggy.PluginManager("mortise")
 _manager.add_hookspecs(hookspecs)
 
 
+class _Plugin(SimpleNamespace):
+    """One hook function of one addon; pluggy keeps plugins in sets, so each is equal to itself alone."""
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+
 class Hook:
     """The decorators; one attribute for each spec in `core.hookspecs`."""
 
@@ -42,7 +49,7 @@ def _keep(name: str, function: Callable[..., Any], models: tuple[type, ...]) -> 
         if argument not in allowed:
             where = f"{inspect.getsourcefile(function)}:{function.__code__.co_firstlineno}"
             raise Misbuilt(f"{function.__name__} ({where}): the hook {name} gives no {argument!r}; it gives {', '.join(sorted(allowed))}.")
-    plugin = SimpleNamespace(addon=loading["addon"], models=models, function=function, **{name: _mark(function, specname=name)})
+    plugin = _Plugin(addon=loading["addon"], models=models, function=function, **{name: _mark(function, specname=name)})
     _pending.append(plugin)
     return function
 
