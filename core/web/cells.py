@@ -79,7 +79,9 @@ def link_ids(model: type, one: Field, ids: Sequence[int]) -> dict[int, list[int]
     relation = getattr(model, one.name).property
     mine, theirs = relation.synchronize_pairs[0][1], relation.secondary_synchronize_pairs[0][1]
     found: dict[int, list[int]] = {each: [] for each in ids}
-    for left, right in db.session.execute(select(mine, theirs).where(mine.in_(list(ids) or [0])), execution_options={"mortise_rules": False}):
+    for left, right in db.session.execute(
+        select(mine, theirs).where(mine.in_(list(ids) or [0])), execution_options={"mortise_rules": False}
+    ):
         found[left].append(right)
     return found
 
@@ -144,7 +146,10 @@ def file_names(ids: set[int | None]) -> dict[int, str]:
     wanted = sorted(one for one in ids if one)
     if not wanted:
         return {}
-    return {row[0]: str(row[1]) for row in db.session.execute(select(File.id, File.name).where(File.id.in_(wanted)), execution_options={"mortise_rules": False})}
+    return {
+        row[0]: str(row[1])
+        for row in db.session.execute(select(File.id, File.name).where(File.id.in_(wanted)), execution_options={"mortise_rules": False})
+    }
 
 
 def change_texts(model: type, changes: dict[str, Any], fields: dict[str, Field], names: dict[str, dict[int, str]]) -> list[dict[str, str]]:
@@ -164,7 +169,9 @@ def _journal_text(one: Field, value: Any, names: dict[str, dict[int, str]]) -> s
     if one.kind.name in ("link", "links"):
         return "、".join(names.get(one.name, {}).get(each, f"#{each}") for each in (value if isinstance(value, list) else [value]))
     try:
-        text = one.text(one.kind.clean(value, one) if one.kind.name in ("date", "datetime", "money", "decimal", "integer", "yesno") else value)
+        text = one.text(
+            one.kind.clean(value, one) if one.kind.name in ("date", "datetime", "money", "decimal", "integer", "yesno") else value
+        )
     except (ValueError, TypeError):
         text = str(value)
     return text if len(text) <= 200 else text[:199] + "…"
@@ -178,5 +185,11 @@ def linked_in(fields: dict[str, Field], all_changes: Sequence[dict[str, Any]]) -
             one = fields.get(name)
             if one is not None and one.kind.name in ("link", "links") and isinstance(pair, list):
                 for value in pair:
-                    wanted.setdefault(name, set()).update(each for each in (value if isinstance(value, list) else [value]) if isinstance(each, int))
-    return {name: titles(fields[name].target, visible_ids(fields[name].target, ids)) for name, ids in wanted.items() if fields[name].target is not None}
+                    wanted.setdefault(name, set()).update(
+                        each for each in (value if isinstance(value, list) else [value]) if isinstance(each, int)
+                    )
+    return {
+        name: titles(fields[name].target, visible_ids(fields[name].target, ids))
+        for name, ids in wanted.items()
+        if fields[name].target is not None
+    }

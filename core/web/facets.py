@@ -156,7 +156,11 @@ def _link_titles(parts: list[Any], fields: dict[str, Field]) -> dict[str, dict[i
             one, _label = _field_of(part, fields)
             if one is not None and one.target is not None:
                 values = part.get("value")
-                ids = {each for each in (values if isinstance(values, list) else [values]) if isinstance(each, int) and not isinstance(each, bool)}
+                ids = {
+                    each
+                    for each in (values if isinstance(values, list) else [values])
+                    if isinstance(each, int) and not isinstance(each, bool)
+                }
                 wanted.setdefault(one.target_table or "", (one.target, set()))[1].update(ids)
 
     for part in parts:
@@ -177,7 +181,12 @@ def filter_choices(fields: dict[str, Field], named: dict[str, dict[int, str]] | 
     for name, one in fields.items():
         if one.hidden or one.kind.name == "json":
             continue
-        told: dict[str, Any] = {"name": name, "label": one.title, "ops": [op for op in one.kind.ops if op in words], "input": inputs.get(one.kind.name, "text")}
+        told: dict[str, Any] = {
+            "name": name,
+            "label": one.title,
+            "ops": [op for op in one.kind.ops if op in words],
+            "input": inputs.get(one.kind.name, "text"),
+        }
         if told["input"] == "choice":
             told["options"] = [[each.key, each.label] for each in choices(one.choices, None)]
         if told["input"] == "link":

@@ -21,7 +21,16 @@ INPUTS = {
     "text": ("text", ""), "code": ("text", ""), "email": ("email", "email"), "phone": ("tel", "tel"), "integer": ("text", "numeric"),
     "decimal": ("text", "decimal"), "money": ("text", "decimal"), "date": ("date", ""), "datetime": ("datetime-local", ""),
 }  # fmt: skip
-CONTROLS = {"long": "long", "yesno": "switch", "choice": "select", "choices": "checks", "link": "link", "links": "links", "file": "file", "formula": "output"}
+CONTROLS = {
+    "long": "long",
+    "yesno": "switch",
+    "choice": "select",
+    "choices": "checks",
+    "link": "link",
+    "links": "links",
+    "file": "file",
+    "formula": "output",
+}
 MOST_TITLES = 200
 
 
@@ -92,7 +101,10 @@ class RecordForm:
         self.form = BaseForm({one.name: Typed(one.title, stands_for=one) for one in self.fields.values()})
         self.form.process(formdata=sent, data=self._stored(given or {}))
         self.locked = {name: sentence for name, one in self.fields.items() if (sentence := self._locked(one))}
-        self.was = {name: edit_value(one, one.get(record)) if record is not None else self._first(one, given or {}) for name, one in self.fields.items()}
+        self.was = {
+            name: edit_value(one, one.get(record)) if record is not None else self._first(one, given or {})
+            for name, one in self.fields.items()
+        }
         self.seen = self._seen(sent)
         self.errors: dict[str, list[str]] = {}
         self.top_errors: list[str] = []
@@ -174,7 +186,11 @@ class RecordForm:
 
         drawn = Shown(self.view.model, list(self.fields.values()), [self.record] if self.record is not None else [])
         names = self._link_names()
-        return [SimpleNamespace(title=t(title), fields=[self._shown(one, drawn, names) for one in fields]) for title, fields in self.sections if fields]
+        return [
+            SimpleNamespace(title=t(title), fields=[self._shown(one, drawn, names) for one in fields])
+            for title, fields in self.sections
+            if fields
+        ]
 
     def _link_names(self) -> dict[str, dict[int, str]]:
         from core.records import titles
@@ -184,7 +200,9 @@ class RecordForm:
             if one.kind.name in ("link", "links") and one.target is not None:
                 values = [self.form[name].control, self.was[name], self.seen.get(name)]
                 ids = {each for value in values for each in (value if isinstance(value, list) else [value])}
-                wanted.setdefault(one.target, set()).update(int(each) for each in ids if str(each).isascii() and str(each).isdigit() and len(str(each)) < 11)
+                wanted.setdefault(one.target, set()).update(
+                    int(each) for each in ids if str(each).isascii() and str(each).isdigit() and len(str(each)) < 11
+                )
         return {target.__tablename__: titles(target, sorted(ids)[:MOST_TITLES]) for target, ids in wanted.items()}
 
     def _shown(self, one: Field, drawn: Shown, names: dict[str, dict[int, str]]) -> SimpleNamespace:
@@ -201,7 +219,12 @@ class RecordForm:
         )  # fmt: skip
         if kind in ("choice", "choices"):
             f.options = choices(one.choices, box.control if isinstance(box.control, list) else [box.control])
-            if kind == "choice" and not any(each.key == "" for each in f.options) and box.control and box.control not in {each.key for each in f.options}:
+            if (
+                kind == "choice"
+                and not any(each.key == "" for each in f.options)
+                and box.control
+                and box.control not in {each.key for each in f.options}
+            ):
                 f.options = [*f.options, SimpleNamespace(key=box.control, label=box.control)]
         elif kind in ("link", "links"):
             table = one.target_table or ""
@@ -218,7 +241,9 @@ class RecordForm:
         kind = one.kind.name
         if kind in ("link", "links"):
             known = names.get(one.target_table or "", {})
-            return "、".join(known.get(int(each), f"#{each}") for each in (value if isinstance(value, list) else [value]) if str(each).isdigit())
+            return "、".join(
+                known.get(int(each), f"#{each}") for each in (value if isinstance(value, list) else [value]) if str(each).isdigit()
+            )
         if kind == "yesno":
             return _("Yes") if value == "1" else _("No")
         if value in ("", [], None):
@@ -241,7 +266,11 @@ class RecordForm:
 
     def error_list(self) -> list[SimpleNamespace]:
         """All errors for the summary on top, in the order of the form."""
-        beside = [SimpleNamespace(id=f"field-{name}", label=self.fields[name].title, sentence=self.errors[name][0]) for name in self.fields if name in self.errors]
+        beside = [
+            SimpleNamespace(id=f"field-{name}", label=self.fields[name].title, sentence=self.errors[name][0])
+            for name in self.fields
+            if name in self.errors
+        ]
         return [*beside, *(SimpleNamespace(id="", label="", sentence=each) for each in self.top_errors)]
 
 

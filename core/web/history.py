@@ -56,7 +56,9 @@ def _facts(row: Any) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _event(row: Any, model: type | None, facts: dict[str, Any], fields: dict[str, Any], linked: dict[str, dict[int, str]]) -> SimpleNamespace:
+def _event(
+    row: Any, model: type | None, facts: dict[str, Any], fields: dict[str, Any], linked: dict[str, dict[int, str]]
+) -> SimpleNamespace:
     changes = change_texts(model, facts, fields, linked) if model is not None and row.verb != "delete" else []
     shown = [one for one in changes if one["old"] or one["new"]]
     more = len(shown) - MOST_CHANGES
@@ -110,7 +112,11 @@ def _undone(ids: set[int]) -> set[int]:
 def journal_page(query: dict[str, str], url: str, size: int = 30) -> SimpleNamespace:
     """The journal of the house by batches, newest first, paged by batch id."""
     model, verb = query.get("model", ""), query.get("verb", "")
-    before = int(query["before"]) if query.get("before", "").isascii() and query.get("before", "").isdigit() and len(query["before"]) < 16 else None
+    before = (
+        int(query["before"])
+        if query.get("before", "").isascii() and query.get("before", "").isdigit() and len(query["before"]) < 16
+        else None
+    )
     within = select(journal.c.batch_id).distinct().order_by(journal.c.batch_id.desc()).limit(size + 1)
     if model in models():
         within = within.where(journal.c.model == model)
@@ -121,7 +127,9 @@ def journal_page(query: dict[str, str], url: str, size: int = 30) -> SimpleNames
     ids = list(db.session.execute(within).scalars())
     older, ids = len(ids) > size, ids[:size]
     heads = {row.id: row for row in db.session.execute(select(batches).where(batches.c.id.in_(ids or [0])))}
-    rows = db.session.execute(select(journal).where(journal.c.batch_id.in_(ids or [0])).order_by(journal.c.id.desc()).limit(size * 20)).all()
+    rows = db.session.execute(
+        select(journal).where(journal.c.batch_id.in_(ids or [0])).order_by(journal.c.id.desc()).limit(size * 20)
+    ).all()
     made = _batches(ids, heads, rows)
     kept = {name: value for name, value in (("model", model), ("verb", verb)) if value}
     from core.web.lists import address

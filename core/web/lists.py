@@ -21,7 +21,13 @@ from core.web.facets import facets, filter_choices, named_in, read_filter, write
 from core.web.views import View
 
 PAGE = 50
-CARDS = (("amount", {"money", "decimal", "integer", "formula"}), ("stage", {"choice", "choices"}), ("next", {"date", "datetime"}), ("who", None), ("days", None))
+CARDS = (
+    ("amount", {"money", "decimal", "integer", "formula"}),
+    ("stage", {"choice", "choices"}),
+    ("next", {"date", "datetime"}),
+    ("who", None),
+    ("days", None),
+)
 
 
 def address(path: str, **parts: Any) -> str:
@@ -68,7 +74,7 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
     tree, words = read_filter(query.get("filter")), (query.get("q") or "").strip()[:200]
     known = filter_fields(model)
     order, note = query.get("order") or "", ""
-    question: dict[str, Any] = {"filter": tree, "search": words or None, "limit": PAGE, "after": query.get("after") or None}
+    question: dict[str, Any] = {"filter": tree, "search": words or None, "limit": PAGE, "after": query.get("after") or None, "before": query.get("before") or None}
     try:
         found = gate.find(order=order or view.order or None, **question)
     except Broken as problem:
@@ -76,7 +82,7 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
             raise
         # A sort order that this list can no longer have must not cost the list: say why, and show it in its own order.
         note, order = problem.sentence, ""
-        found = gate.find(order=view.order or None, **{**question, "after": None})
+        found = gate.find(order=view.order or None, **{**question, "after": None, "before": None})
     state = {"filter": write_filter(tree), "q": words, "order": order}
     chosen = session.get("columns", {}).get(model.__tablename__, [])
     fields = view.column_fields(chosen)
@@ -87,9 +93,9 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
         export_url=address(f"{path}_export", **state) if may("export", model) else "",
         rows=rows_of(model, fields, found.rows), heads=[_head(one, view, state, path) for one in fields],
         all_columns=_all_columns(view, fields), actions=list_actions(view), search_hint=_search_hint(model, many),
-        previous_url=address(path, **state, after=found.previous) if found.previous else "",
+        previous_url=address(path, **state, before=found.previous) if found.previous else "",
         next_url=address(path, **state, after=found.next) if found.next else "",
-        first_url=address(path, **state) if query.get("after") else "", clear_url=path,
+        first_url=address(path, **state) if query.get("after") or query.get("before") else "", clear_url=path,
         filter_fields=filter_choices(known, named_in(tree, known)), table=model.__tablename__,
     )  # fmt: skip
     page.facets = facets(tree, known)
@@ -117,7 +123,9 @@ def _sums(page: SimpleNamespace, found: Any) -> None:
     total = found.total_text or str(found.count)
     page.total_text = total
     page.more_than_page = bool(found.next or found.previous)
-    page.sum_text = ngettext("%(shown)s of %(total)s record", "%(shown)s of %(total)s records", found.count or 0, shown=len(found.rows), total=total)
+    page.sum_text = ngettext(
+        "%(shown)s of %(total)s record", "%(shown)s of %(total)s records", found.count or 0, shown=len(found.rows), total=total
+    )
     if not page.more_than_page:
         page.sum_text = ngettext("%(total)s record", "%(total)s records", found.count or len(found.rows), total=total)
     page.select_all_text = _("Select all %(count)s", count=total)
@@ -157,7 +165,12 @@ def _empty(page: SimpleNamespace, tree: Any, words: str, title: str, many: str) 
             buttons.append((_("Take away “%(label)s”", label=facet.label), facet.remove_url, False))
         buttons.append((_("Show all"), page.clear_url, True))
         conditions = [*(f"{one.label} {', '.join(one.values)}" for one in page.facets), *([f"“{words}”"] if words else [])]
-        return SimpleNamespace(icon="filter-search", title=_("Nothing here fits: %(conditions)s", conditions=", ".join(conditions)), hint=_("Take a condition away, or write it differently."), buttons=buttons)
+        return SimpleNamespace(
+            icon="filter-search",
+            title=_("Nothing here fits: %(conditions)s", conditions=", ".join(conditions)),
+            hint=_("Take a condition away, or write it differently."),
+            buttons=buttons,
+        )
     if page.new_url:
         buttons.append((_("New"), page.new_url, True))
     return SimpleNamespace(icon="inbox", title=_("No %(many)s so far", many=many), hint=page.description, buttons=buttons)
@@ -171,7 +184,14 @@ def chosen_ids(view: View, form: Any, most: int) -> tuple[list[int], bool]:
     ids: list[int] = []
     after = None
     while True:
-        found = gate.find(filter=read_filter(form.get("filter")), search=(form.get("q") or "").strip() or None, order="id", limit=500, after=after, count=False)
+        found = gate.find(
+            filter=read_filter(form.get("filter")),
+            search=(form.get("q") or "").strip() or None,
+            order="id",
+            limit=500,
+            after=after,
+            count=False,
+        )
         ids += [one.id for one in found.rows]
         if len(ids) > most:
             return ids[:most], True
@@ -187,7 +207,9 @@ def related_page(view: View, link: Field, record_id: int, limit: int = 10) -> Si
     found = records(model).find(filter=tree, order=view.order or None, limit=limit)
     fields = [one for one in view.column_fields() if one.name != link.name][:6]
     more = address(f"/{model.__tablename__}/", filter=write_filter(tree)) if found.next else ""
-    return SimpleNamespace(rows=rows_of(model, fields, found.rows), heads=heads_of(fields), total_text=found.total_text or str(found.count), more_url=more)
+    return SimpleNamespace(
+        rows=rows_of(model, fields, found.rows), heads=heads_of(fields), total_text=found.total_text or str(found.count), more_url=more
+    )
 
 
 def sentence_of(problem: Problem) -> str:

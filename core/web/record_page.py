@@ -99,8 +99,14 @@ def record_page(form: RecordForm, *, next_url: str = "") -> SimpleNamespace:
                 # The sentence above the form says it once; forty locks would say nothing more.
                 field.control, field.locked, field.help = "output", "", ""
     if form.clashes():
-        page.conflict = SimpleNamespace(sentence=_("Somebody else changed the same fields while you were writing."), fields=form.comparison())
-    page.actions = [SimpleNamespace(name=each.name, label=t(each.label), icon=each.icon, danger=each.danger) for each in view.actions() if may(each.verb, record)]
+        page.conflict = SimpleNamespace(
+            sentence=_("Somebody else changed the same fields while you were writing."), fields=form.comparison()
+        )
+    page.actions = [
+        SimpleNamespace(name=each.name, label=t(each.label), icon=each.icon, danger=each.danger)
+        for each in view.actions()
+        if may(each.verb, record)
+    ]
     page.delete_url = f"{here}/delete" if may("delete", record) else ""
     page.related = [_related(form, other, link, here) for other, link in view.panel_links()]
     page.history_url = f"{here}/_history"
@@ -126,7 +132,10 @@ def _stamp(record: Any) -> list[tuple[str, str]]:
 
     names = titles(User, [record.created_by_id, record.changed_by_id])
     lines = []
-    for label, moment, who in ((_("Created"), record.created_at, record.created_by_id), (_("Changed"), record.changed_at, record.changed_by_id)):
+    for label, moment, who in (
+        (_("Created"), record.created_at, record.created_by_id),
+        (_("Changed"), record.changed_at, record.changed_by_id),
+    ):
         if moment is not None:
             lines.append((label, ", ".join(filter(None, [local(moment).strftime("%Y-%m-%d %H:%M"), names.get(who)]))))
     return lines

@@ -5,10 +5,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from flask import Blueprint, abort, jsonify, redirect, render_template, request, session
+from flask import Blueprint, jsonify, redirect, render_template, request, session
 from werkzeug.wrappers import Response
 
-from core.errors import Conflict, Invalid, Missing, Problem
+from core.db import db
+from core.errors import Conflict, Invalid, Missing, Problem, Refused
 from core.i18n import gettext as _
 from core.i18n import ngettext, t
 from core.model import fields_of, model_label, model_of
@@ -16,7 +17,7 @@ from core.records import records
 from core.rules import may
 from core.web.forms import RecordForm
 from core.web.history import history_page
-from core.web.lists import address, chosen_ids, list_actions, list_page, may_create, related_page
+from core.web.lists import chosen_ids, list_actions, list_page, may_create, related_page
 from core.web.record_page import record_page, save
 from core.web.shell import safe_next, say
 from core.web.views import View, view_of
@@ -60,8 +61,7 @@ def new(table: str) -> Any:
     """A new record; values in the address fill the first fields."""
     view = view_at(table)
     if not may_create(view):
-        verdict = may("create", view.model)
-        return _refused(_("You may not make %(many)s here.", many=model_label(view.model, many=True)), verdict)
+        raise Refused(_("You may not make %(many)s here.", many=model_label(view.model, many=True)), may("create", view.model))
     given = _given(view) if request.method == "GET" else {}
     form = RecordForm(view, sent=request.form if request.method == "POST" else None, files=request.files, given=given)
     if request.method == "POST" and (record := save(form)) is not None:
@@ -96,7 +96,8 @@ def delete(table: str, record_id: int) -> Any:
     if request.method == "POST":
         title = str(record)
         try:
-            gate.delete(record)
+            with db.session.begin_nested():
+                gate.delete(record)
         except (Invalid, Conflict) as problem:
             return render_template("confirm.html", page=_deletion(view, [record], stops=problem.sentence)), problem.status
         say(_("“%(title)s” was deleted.", title=title), undo=True)
@@ -128,11 +129,14 @@ def bulk(table: str) -> Any:
         page.back_url = back
         return render_template("confirm.html", page=page)
     try:
-        said = _delete_all(view, ids) if action is None else _act(view, action, ids)
+        # All or nothing: what a refusal in the middle left behind is taken back before the page says why.
+        with db.session.begin_nested():
+            said = _delete_all(view, ids) if action is None else _act(view, action, ids)
     except Problem as problem:
         say(problem.sentence, icon="alert-triangle")
         return redirect(back)
-    say(said, undo=True)
+    sticky = bool(getattr(action.function, "sticky", False)) if action else False
+    say(said, undo=not sticky, sticky=sticky)
     return redirect(f"/{table}/" if action is None and back.startswith(f"/{table}/{ids[0]}") else back)
 
 
@@ -196,7 +200,11 @@ def _deletion(view: View, found: list[Any], *, stops: str = "", bulk: bool = Fal
         ]
         kinds = sorted({model_label(type(one), many=True) for one, _link in blocking})
     if kinds:
-        page.stops = _("This cannot be deleted: %(count)s records of %(names)s need it. Move or delete those first.", count=len(blocking), names=", ".join(kinds))
+        page.stops = _(
+            "This cannot be deleted: %(count)s records of %(names)s need it. Move or delete those first.",
+            count=len(blocking),
+            names=", ".join(kinds),
+        )
     return page
 
 
@@ -204,7 +212,9 @@ def _counted(found: list[Any], icon: str, sentence: str) -> list[SimpleNamespace
     counts: dict[type, int] = {}
     for one in found:
         counts[type(one)] = counts.get(type(one), 0) + 1
-    return [SimpleNamespace(icon=icon, title=model_label(model, many=True), count=count, sentence=sentence) for model, count in counts.items()]
+    return [
+        SimpleNamespace(icon=icon, title=model_label(model, many=True), count=count, sentence=sentence) for model, count in counts.items()
+    ]
 
 
 # -- pieces that pages fetch ----------------------------------------------------------------------------------------------
@@ -229,7 +239,10 @@ def history(table: str, record_id: int) -> str:
     view = view_at(table)
     record = records(view.model).get(record_id)
     limit = request.args.get("limit", "", type=str)
-    return render_template("_history.html", page=history_page(view, record, min(int(limit), 500) if limit.isascii() and limit.isdigit() and len(limit) < 5 else 20))
+    return render_template(
+        "_history.html",
+        page=history_page(view, record, min(int(limit), 500) if limit.isascii() and limit.isdigit() and len(limit) < 5 else 20),
+    )
 
 
 @screens.get("/<table>/_lookup")
@@ -258,12 +271,3 @@ def _given(view: View) -> dict[str, Any]:
             except ValueError:
                 continue
     return found
-
-
-def _refused(sentence: str, verdict: Any) -> Any:
-    from core.errors import Refused
-
-    raise Refused(sentence, verdict)
-
-
-__all__ = ["abort", "address", "screens"]

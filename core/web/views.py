@@ -85,7 +85,9 @@ class View:
         if model is None:
             return
         if model in _views and _views[model].addon != loading["addon"]:
-            raise Misbuilt(f"{cls.__name__}: {model.__name__} has a view already, {type(_views[model]).__name__}; use place() and panels instead.")
+            raise Misbuilt(
+                f"{cls.__name__}: {model.__name__} has a view already, {type(_views[model]).__name__}; use place() and panels instead."
+            )
         cls.model, cls.addon = model, loading["addon"]
         for names in (cls.columns, *cls.form.values(), cls.board, cls.calendar, cls.order.lstrip("-")):
             cls._check(names.split())
@@ -112,13 +114,20 @@ class View:
         return {
             name: one
             for name, one in fields_of(self.model).items()
-            if not one.hidden and not one.sensitive and one.kind.name != "json" and (system or mine.field_access(self.model, one) != "hidden")
+            if not one.hidden
+            and not one.sensitive
+            and one.kind.name != "json"
+            and (system or mine.field_access(self.model, one) != "hidden")
         }
 
     def column_fields(self, chosen: Iterable[str] = ()) -> list[Field]:
         """The columns of the list; the field that titles a record always comes first."""
         seen = self.fields()
-        names = [name for name in chosen if name in seen] or [name for name in self.columns.split() if name in seen] or self._automatic_columns(seen)
+        names = (
+            [name for name in chosen if name in seen]
+            or [name for name in self.columns.split() if name in seen]
+            or self._automatic_columns(seen)
+        )
         for one in self._awake_places():
             if one.column and one.name in seen and one.name not in names and not list(chosen):
                 names.insert(names.index(one.after) + 1 if one.after in names else len(names), one.name)

@@ -9,7 +9,7 @@ function toast(one) {
 }
 
 export function startSmallThings() {
-  for (const one of document.querySelectorAll("[data-toast]")) toast(one);
+  for (const one of document.querySelectorAll("[data-toast]:not([data-toast=sticky])")) toast(one);
   for (const eye of document.querySelectorAll("[data-reveal]")) {
     const field = document.getElementById(eye.dataset.reveal);
     eye.hidden = false;

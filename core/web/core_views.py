@@ -1,0 +1,105 @@
+"""How people, departments, posts, roles and rights look: ordinary views of core's own models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.accounts import set_password
+from core.custom import CustomField, FieldSetting
+from core.errors import Refused
+from core.first import new_password
+from core.i18n import gettext as _
+from core.options import Dictionary, Option
+from core.people import Department, FieldRight, PersonalRight, Post, RoleRight, RoleRow, Team, User
+from core.rules import may
+from core.web.views import View, action
+
+
+class UserView(View, model=User):
+    columns = "name username email level active last_login"
+    form = {"Person": "name username email phone", "Work": "level superior role_rows active", "Preferences": "language zone theme"}
+    panels = [Post, PersonalRight]
+    order = "name"
+    icon, colour = "user", "plum"
+
+    @action(
+        "New password",
+        icon="key",
+        confirm="Give these people a new password? They are signed out everywhere and must choose their own at the next sign-in.",
+    )
+    def give_password(self, people: list[Any]) -> str:
+        """A password for the first sign-in, shown once to the administrator who gives it."""
+        told = []
+        for person in people:
+            if not (verdict := may("edit", person, "active")):
+                raise Refused(_("You may not change this person."), verdict)
+            made = new_password()
+            set_password(person, made, must_change=True)
+            told.append(f"{person.username}: {made}")
+        return _("Write this down, it is shown once only: %(passwords)s", passwords=", ".join(told))
+
+    give_password.sticky = True  # type: ignore[attr-defined]
+
+
+class DepartmentView(View, model=Department):
+    columns = "name parent head"
+    panels = [Post, Department]
+    order = "name"
+    icon, colour = "sitemap", "teal"
+
+
+class PostView(View, model=Post):
+    columns = "user department title is_primary"
+    icon, colour = "id-badge-2", "clay"
+    in_menu = True
+
+
+class TeamView(View, model=Team):
+    columns = "name members"
+    order = "name"
+    icon, colour = "users-group", "olive"
+
+
+class RoleView(View, model=RoleRow):
+    columns = "name note"
+    form = {"Role": "name note"}
+    panels = [RoleRight, FieldRight]
+    order = "name"
+    icon, colour = "shield", "indigo"
+
+
+class RoleRightView(View, model=RoleRight):
+    columns = "role model verb scopes shared"
+    icon, colour = "shield-check", "indigo"
+
+
+class FieldRightView(View, model=FieldRight):
+    columns = "role model field_name access"
+    icon, colour = "shield-lock", "indigo"
+
+
+class PersonalRightView(View, model=PersonalRight):
+    columns = "user model verb denied scopes until"
+    icon, colour = "user-shield", "rose"
+
+
+class DictionaryView(View, model=Dictionary):
+    columns = "title key addon_name"
+    panels = [Option]
+    order = "title"
+    icon, colour = "list-details", "olive"
+
+
+class OptionView(View, model=Option):
+    columns = "title dictionary key colour position retired"
+    icon, colour = "tag", "olive"
+
+
+class CustomFieldView(View, model=CustomField):
+    columns = "title model name kind required"
+    icon, colour = "forms", "clay"
+
+
+class FieldSettingView(View, model=FieldSetting):
+    columns = "field_name model title required hidden"
+    icon, colour = "forms", "clay"

@@ -1,0 +1,166 @@
+"""The menu: modules of the rail from what addons say in addon.toml, their pages, and the settings of administrators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from core import hooks
+from core.addons import addons, enabled
+from core.context import actor
+from core.i18n import gettext as _
+from core.i18n import t
+from core.model import model_label, models, part_of
+from core.people import User
+from core.rules import may, rights
+from core.web.views import view_of
+
+COLOURS = ("dai", "teal", "clay", "plum", "olive", "indigo", "amber", "rose", "green", "stone")
+ON_THE_RAIL = 9
+
+
+@dataclass(slots=True)
+class Entry:
+    """One page in the menu."""
+
+    title: str
+    url: str
+    icon: str = "list"
+    colour: str = ""
+    hint: str = ""
+    words: str = ""
+    """What else it can be found by: English words, the table's name."""
+    new_url: str = ""
+    current: bool = False
+
+
+@dataclass(slots=True)
+class Module:
+    """One item of the rail: a house with its rooms."""
+
+    title: str
+    icon: str = "box"
+    colour: str = "dai"
+    entries: list[Entry] = field(default_factory=list)
+    position: int = 100
+
+    @property
+    def url(self) -> str:
+        """Its first page."""
+        return self.entries[0].url if self.entries else "/"
+
+    @property
+    def current(self) -> bool:
+        """Is one of its pages open?"""
+        return any(one.current for one in self.entries)
+
+
+def modules(path: str) -> list[Module]:
+    """The modules that the acting person has something in, in the order of the addons' positions; ``path`` is the open page."""
+    found: dict[str, Module] = {}
+    for name, one in sorted(addons().items(), key=lambda pair: pair[1].position):
+        if not one.menu or not enabled(name):
+            continue
+        entries = [_entry(model, path) for model in models().values() if model.addon == name and _shown(model)]
+        if entries:
+            module = found.setdefault(one.menu, Module(t(one.menu), one.icon, position=one.position))
+            for entry in entries:
+                entry.icon = entry.icon or one.icon
+            module.entries += entries
+    for entry in _of_hooks(path):
+        found.setdefault("More", Module(_("More"), "dots", position=1000)).entries.append(entry)
+    for place, module in enumerate(found.values()):
+        module.colour = COLOURS[place % len(COLOURS)]
+    return list(found.values())
+
+
+def _shown(model: type) -> bool:
+    view = view_of(model)
+    wanted = view.in_menu if view.in_menu is not None else part_of(model) is None
+    return wanted and bool(may("read", model))
+
+
+def _entry(model: Any, path: str) -> Entry:
+    view, url = view_of(model), f"/{model.__tablename__}/"
+    new_url = f"{url}new" if view.may_create and may("create", model) else ""
+    return Entry(
+        model_label(model, many=True), url, view.icon, view.colour, t(model.description) if model.description else "",
+        f"{model.label_many} {model.__tablename__}", new_url, path.startswith(url),
+    )  # fmt: skip
+
+
+def _of_hooks(path: str) -> list[Entry]:
+    if actor().user_id is None:
+        return []
+    found = []
+    for answers in hooks.call("menu", user=actor()):
+        for label, url, icon in answers or []:
+            found.append(Entry(t(label), url, icon, current=path.startswith(url), words=str(label)))
+    return found
+
+
+def is_administrator() -> bool:
+    """May the acting person set up the house?"""
+    return rights().level in ("administrator", "system_administrator")
+
+
+def settings_groups(path: str) -> list[Module]:
+    """What administrators set, in groups; empty for everybody else."""
+    if not is_administrator():
+        return []
+    groups = [
+        Module(_("People"), "users", "plum", [_of_core(table, path) for table in ("ab_user", "core_department", "core_post", "core_team")]),
+        Module(_("Rights"), "shield", "indigo", [_of_core(table, path) for table in ("ab_role", "core_role_right", "core_field_right", "core_personal_right")]),
+        Module(_("House"), "settings", "dai", [
+            Entry(_("Addons"), "/settings/addons", "puzzle", "teal", _("Switch parts of the house on and off"), "addons"),
+            Entry(_("Fields"), "/settings/fields/", "forms", "clay", _("Own fields, labels and hints"), "custom fields"),
+            Entry(_("Dictionaries"), "/settings/dictionaries/", "list-details", "olive", _("The options of every drop-down"), "dictionaries options"),
+            Entry(_("Firm"), "/settings/firm", "building", "amber", _("Name, zone, language, sign-in"), "firm settings"),
+            Entry(_("Journal"), "/settings/journal", "history", "stone", _("Who changed what, and the way back"), "journal"),
+        ]),
+    ]  # fmt: skip
+    for group in groups:
+        group.entries = [one for one in group.entries if one is not None]
+        for one in group.entries:
+            one.current = path.startswith(one.url)
+    return groups
+
+
+def _of_core(table: str, path: str) -> Any:
+    model = models().get(table)
+    return _entry(model, path) if model is not None and may("read", model) else None
+
+
+def settings_module(path: str) -> Module | None:
+    """The settings as one module, with all its pages; None for people who set nothing."""
+    groups = settings_groups(path)
+    if not groups:
+        return None
+    made = Module(_("Settings"), "settings", "stone")
+    # Everyday ones first: the bar holds some eight words, the rest is on the overview.
+    order = ("ab_user", "core_department", "core_post", "ab_role", "/settings/")
+    entries = [one for group in groups for one in group.entries]
+    made.entries = [Entry(_("Overview"), "/settings/", "layout-grid", current=path == "/settings/")]
+    made.entries += sorted(entries, key=lambda one: next((place for place, word in enumerate(order) if word in one.url), len(order)))
+    return made
+
+
+def creatable(path: str) -> list[Entry]:
+    """What the acting person may make a record of."""
+    found = [
+        Entry(model_label_of(one), one.new_url, one.icon or module.icon, one.colour or module.colour, module.title)
+        for module in modules(path)
+        for one in module.entries
+        if one.new_url
+    ]
+    if is_administrator():
+        model = models().get(User.__tablename__)
+        if model is not None:
+            found.append(Entry(model_label(model), "/ab_user/new", "user-plus", "plum", _("Settings")))
+    return found
+
+
+def model_label_of(entry: Entry) -> str:
+    """What one record of a list is called."""
+    model = models().get(entry.url.strip("/"))
+    return model_label(model) if model is not None else entry.title

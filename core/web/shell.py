@@ -1,0 +1,202 @@
+"""The frame around every page: who is here, in which language and colours, the modules, and what passing messages wait."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property, lru_cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Flask, flash, g, get_flashed_messages, request, session, url_for
+
+from core.context import actor
+from core.db import db
+from core.i18n import LANGUAGES, ngettext
+from core.i18n import gettext as _
+from core.settings import setting
+
+STATIC = Path(__file__).parent / "static"
+
+
+class Shell:
+    """What the templates call ``shell``; every part is worked out when a page first asks for it."""
+
+    start_url = "/"
+    settings_url = "/settings/"
+    addons_url = "/settings/addons"
+    account_url = "/account"
+    preference_url = "/account/preferences"
+    new_url = "/new"
+    languages = list(LANGUAGES.items())
+
+    @property
+    def sign_out_url(self) -> str:
+        """Where signing out is posted to."""
+        return url_for("signin.logout")
+
+    @cached_property
+    def here(self) -> str:
+        """The open page, to come back to."""
+        return request.full_path.rstrip("?")
+
+    @property
+    def language(self) -> str:
+        """The acting person's language."""
+        return actor().language
+
+    @property
+    def html_lang(self) -> str:
+        """The language as HTML writes it; decides which form of a Han character is drawn."""
+        return actor().language.replace("_", "-")
+
+    @cached_property
+    def theme(self) -> str:
+        """light, dark, or auto: as the system has it."""
+        wanted = actor().memo.get("theme") or session.get("theme")
+        return wanted if wanted in ("light", "dark") else "auto"
+
+    @property
+    def themes(self) -> list[tuple[str, str, str]]:
+        """The choices of colours: value, label, icon."""
+        return [("auto", _("As the system"), "device-desktop"), ("light", _("Light"), "sun"), ("dark", _("Dark"), "moon")]
+
+    @cached_property
+    def density(self) -> str:
+        """comfortable or compact."""
+        return "compact" if session.get("density") == "compact" else "comfortable"
+
+    @cached_property
+    def firm(self) -> str:
+        """The firm's name; nothing when the database cannot be asked."""
+        try:
+            return str(setting("firm.name"))
+        except Exception:  # an error page must be drawn without the database too
+            return ""
+
+    @property
+    def person(self) -> SimpleNamespace:
+        """Who is signed in."""
+        who = actor()
+        return SimpleNamespace(name=who.name or who.login, login=who.login, id=who.user_id)
+
+    @cached_property
+    def modules(self) -> list[Any]:
+        """The modules of the person."""
+        from core.web.menu import modules
+
+        return modules(request.path)
+
+    @cached_property
+    def settings(self) -> Any:
+        """The settings module, for those who may set something."""
+        from core.web.menu import settings_module
+
+        return settings_module(request.path)
+
+    @property
+    def rail(self) -> list[Any]:
+        """The modules that fit on the rail."""
+        from core.web.menu import ON_THE_RAIL
+
+        return self.modules[:ON_THE_RAIL]
+
+    @cached_property
+    def module(self) -> Any:
+        """The module of the open page."""
+        found = next((one for one in self.modules if one.current), None)
+        return found or (self.settings if self.settings and (self.settings.current or request.path.startswith("/settings")) else None)
+
+    @property
+    def phone_module(self) -> Any:
+        """The module in the bottom bar of a phone: the open one, else the first."""
+        open_one = self.module if self.module is not self.settings else None
+        return open_one or (self.modules[0] if self.modules else None)
+
+    @property
+    def at_start(self) -> bool:
+        """Is the start page open?"""
+        return request.path == "/"
+
+    @property
+    def may_create(self) -> bool:
+        """Is there anything this person may make?"""
+        return any(entry.new_url for module in self.modules for entry in module.entries)
+
+    @cached_property
+    def asleep(self) -> int:
+        """How many addons sleep."""
+        from core.addons import asleep
+
+        return len(asleep())
+
+    @cached_property
+    def banners(self) -> list[str]:
+        """What an administrator must know on every page: addons that are broken."""
+        from core.addons import broken
+        from core.web.menu import is_administrator
+
+        found = broken()
+        if not found or not is_administrator():
+            return []
+        return [
+            _("The addon “%(name)s” is broken and sleeps, with all that need it: %(why)s", name=name, why=why)
+            for name, why in found.items()
+        ]
+
+    @cached_property
+    def toasts(self) -> list[Any]:
+        """Messages of what has just been done."""
+        return [
+            SimpleNamespace(**{"icon": "check", "undo": "", "sticky": False, **one})
+            for one in get_flashed_messages()
+            if isinstance(one, dict)
+        ]
+
+
+def say(text: str, *, undo: bool = False, icon: str = "check", sticky: bool = False) -> None:
+    """Tell the person something on the next page; with ``undo`` the way back stands beside it."""
+    # The batch exists only after what it did was written.
+    db.session.flush()
+    number = actor().memo.get("batch_id") if undo else None
+    flash({"text": str(text), "icon": icon, "undo": f"/undo/{number}" if number else "", "sticky": sticky})  # type: ignore[arg-type]
+
+
+def safe_next(default: str, name: str = "next") -> str:
+    """The page of ours that the form wants to go back to, else ``default``; never another site."""
+    wanted = request.form.get(name, "")
+    parts = urlsplit(wanted)
+    plain = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
+    return wanted if plain and "\\" not in wanted and all(ord(one) >= 32 for one in wanted) else default
+
+
+@lru_cache(maxsize=256)
+def _stamp(path: str) -> str:
+    file = STATIC / path
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:10] if file.is_file() else ""
+
+
+def asset(path: str) -> str:
+    """Address of a static file that changes with its content, so that browsers may keep it."""
+    return url_for("static", filename=path, v=_stamp(path) or None)
+
+
+def _shell() -> Shell:
+    if "_shell" not in g:
+        g._shell = Shell()
+    return g._shell
+
+
+def register(app: Flask) -> None:
+    """Give every template its frame, its words and its static files, and the app its screens."""
+    import core.web.core_views  # noqa: F401 - people, roles and rights get their views
+    from core.web.pages import pages
+    from core.web.screens import screens
+    from core.web.settings_pages import settings_pages
+
+    app.context_processor(lambda: {"shell": _shell()})
+    app.jinja_env.globals.update(_=_, gettext=_, ngettext=ngettext, asset=asset)
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    for blueprint in (pages, settings_pages, screens):
+        app.register_blueprint(blueprint)
