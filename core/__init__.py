@@ -22,4 +22,4 @@ __all__ = [
 ]  # fmt: skip
 
 # What listens to the session, and the house's own rules, hold for whoever imports anything of core.
-from core import guard, journal, people_rules  # noqa: E402, F401
+from core import guard, journal, people_rules  # noqa: F401
