@@ -44,6 +44,11 @@ class Config(dict[str, Any]):
         return self["database_url"] or f"sqlite:///{self.data / 'mortise.db'}"
 
     @property
+    def addons(self) -> list[Path]:
+        """Where addons lie: the repository's own, then the folders given."""
+        return [ROOT / "addons", *(Path(one).resolve() for one in self["addon_folders"].split(":") if one.strip())]
+
+    @property
     def first_password_file(self) -> Path:
         """Where the first administrator's password lies until the first sign-in."""
         return self.data / "first-password"
@@ -219,6 +224,12 @@ def _one_of(*words: str, empty: bool = False) -> Callable[[Any], None]:
     return check
 
 
+def _folders(value: str) -> None:
+    for one in value.split(":"):
+        if one.strip() and not Path(one).is_dir():
+            raise ValueError(f"“{one}” is not a folder.")
+
+
 def _database(value: str) -> None:
     if value and urlsplit(value).scheme.split("+")[0] not in ("postgresql", "postgres", "sqlite"):
         raise ValueError("has to be an address like postgresql://user:password@host/name or sqlite:////path/file.")
@@ -258,11 +269,10 @@ def _filled(value: str) -> None:
 
 
 CHECKS: dict[str, Callable[[Any], None]] = {
-    "data_dir": _filled, "database_url": _database, "redis_url": _redis, "host": _filled, "admin_name": _filled,
+    "data_dir": _filled, "addon_folders": _folders, "database_url": _database, "redis_url": _redis, "host": _filled, "admin_name": _filled,
     "pool_size": _within(1, 200), "port": _within(1, 65535), "workers": _within(1, 64), "threads": _within(1, 200), "proxies": _within(0, 5),
     "max_upload_mb": _within(1, 2048), "secret_key": _key, "admin_password": _password,
-    "session_idle_hours": _within(1, 24 * 30), "session_days": _within(1, 365), "free_failures": _within(1, 100),
-    "free_failures_address": _within(1, 10_000), "longest_pause_minutes": _within(1, 24 * 60), "token_minutes": _within(1, 24 * 60),
+    "token_minutes": _within(1, 24 * 60),
     "refresh_days": _within(1, 365), "firm_zone": _zone, "firm_language": _one_of("en", "zh_Hans", "zh_Hant", empty=True),
     "firm_currency": _currency, "log_level": _one_of("debug", "info", "warning", "error"), "log_format": _one_of("json", "text"),
 }  # fmt: skip

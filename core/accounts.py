@@ -1,0 +1,249 @@
+"""Passwords, the pause after failed sign-ins, and the end of sessions: what every door does the same way with accounts."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import Connection, delete, event, func, inspect, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from werkzeug.security import check_password_hash
+
+from core.context import actor, now
+from core.db import db
+from core.i18n import gettext as _
+from core.people import MortiseUser, SignInAttempt, SignInSession
+from core.settings import setting
+
+# OWASP's smaller set: 19 MiB and two passes, so that eight threads signing in at once need 150 MiB, not 500.
+hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+
+LONGEST = 200
+FORGIVEN_AFTER = timedelta(days=1)
+LONGEST_PAUSE = timedelta(minutes=15)
+TRIES_OF_AN_ADDRESS = 20
+"""More than those of an account (the setting sign_in.tries), since a whole office may share an address."""
+
+user_table, attempts, sessions = MortiseUser.__table__, SignInAttempt.__table__, SignInSession.__table__
+
+
+@dataclass(slots=True)
+class Person:
+    """Whoever is signed in, as one row of one statement tells; stands in for Flask-Login's user as well."""
+
+    id: int
+    login: str
+    name: str
+    level: str
+    language: str | None
+    zone: str | None
+    theme: str | None
+    must_change_password: bool
+    stamp: str
+    """Changes with the password; tokens carry it, so that a new password ends them."""
+
+    is_authenticated = is_active = True
+    is_anonymous = False
+
+    def get_id(self) -> str:
+        """The id as Flask-Login wants it."""
+        return str(self.id)
+
+
+PERSON_COLUMNS = [
+    user_table.c[name]
+    for name in ("username", "name", "level", "language", "zone", "theme", "must_change_password", "password", "active")
+]
+
+
+def person_of(row: Any, user_id: int) -> Person | None:
+    """The `Person` of a row that holds `PERSON_COLUMNS`; None when the account is closed."""
+    if not row.active:
+        return None
+    return Person(
+        user_id, row.username, row.name or row.username, row.level, row.language, row.zone, row.theme, bool(row.must_change_password), stamp_of(row.password)
+    )  # fmt: skip
+
+
+def person_by_id(user_id: int) -> Person | None:
+    """The person with this id, if the account is open; one statement."""
+    row = db.session.execute(select(*PERSON_COLUMNS).where(user_table.c.id == user_id)).first()
+    return person_of(row, user_id) if row else None
+
+
+def stamp_of(password_hash: str | None) -> str:
+    """A short mark of the stored password that says nothing about it."""
+    return hashlib.sha256(("stamp:" + (password_hash or "")).encode()).hexdigest()[:16]
+
+
+# -- passwords ---------------------------------------------------------------------------------------------------------
+
+
+def hash_password(text: str) -> str:
+    """The password as it is stored (Argon2id)."""
+    return hasher.hash(text)
+
+
+def check_password(stored: str | None, text: str) -> bool:
+    """Is ``text`` the password that was stored? Without one it takes as long, so that nobody learns which accounts exist."""
+    if not text or len(text) > LONGEST:
+        return False
+    if not stored:
+        _check_argon(_nobodys(), text)
+        return False
+    if stored.startswith("$argon2"):
+        return _check_argon(stored, text)
+    return check_password_hash(stored, text)
+
+
+def _check_argon(stored: str, text: str) -> bool:
+    try:
+        return hasher.verify(stored, text)
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+_nobody: dict[Any, str] = {}
+
+
+def _nobodys() -> str:
+    # One for each hasher: tests use a cheaper one.
+    if hasher not in _nobody:
+        _nobody[hasher] = hasher.hash(secrets.token_urlsafe(16))
+    return _nobody[hasher]
+
+
+def password_problem(text: str, *names: str | None) -> str | None:
+    """Why ``text`` is no good password for the account with these ``names``: a sentence, or None when it is."""
+    shortest = setting("password.min_length")
+    if len(text) < shortest:
+        return _("A password needs at least %(count)s characters.", count=shortest)
+    if len(text) > LONGEST:
+        return _("A password has at most %(count)s characters.", count=LONGEST)
+    if len(set(text)) < 5:
+        return _("This password repeats itself; use at least five different characters.")
+    if any(name and name.lower() in text.lower() for name in names):
+        return _("A password must not contain the name of the account.")
+    return None
+
+
+def set_password(user: Any, text: str, *, must_change: bool = False) -> None:
+    """Give ``user`` (a row of the session) a new password; all his sessions and tokens end with the transaction."""
+    user.password = hash_password(text)
+    user.must_change_password = must_change
+
+
+# -- sessions ----------------------------------------------------------------------------------------------------------
+
+
+def session_key(token: str) -> str:
+    """Under which key the session of a cookie's token is kept."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def end_sessions(user_id: int) -> None:
+    """Sign a person out everywhere, with the transaction of the caller."""
+    db.session.execute(delete(sessions).where(sessions.c.user_id == user_id))
+
+
+@event.listens_for(MortiseUser, "after_update")
+def _end_with_password_or_account(_mapper: Any, connection: Connection, user: MortiseUser) -> None:
+    # Whatever door it came through: a changed password or a closed account ends the person's sessions.
+    attributes = inspect(user).attrs
+    if attributes.password.history.has_changes() or (attributes.active.history.has_changes() and not user.active):
+        connection.execute(delete(sessions).where(sessions.c.user_id == user.id))
+
+
+# -- signing in --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Try:
+    """What became of one attempt to sign in."""
+
+    person: Person | None = None
+    wait_seconds: int = 0
+
+    @property
+    def sentence(self) -> str:
+        """What the person is told when it did not work."""
+        if self.wait_seconds:
+            return _("There were too many failed tries. Wait %(count)s seconds, then try again.", count=self.wait_seconds)
+        return _("The user name or the password is not right.")
+
+
+def sign_in(login: str, password: str, tries: int) -> Try:
+    """Check a name (or e-mail address) and password; after ``tries`` failures each further one doubles a pause.
+
+    Uses short transactions of its own: no transaction may be open when it is called, and none is while the password is checked.
+    """
+    typed = login.strip()[:320]
+    with db.short() as connection:
+        row = _find(connection, typed)
+        keys = {f"login:{(row.username if row else typed).lower()[:190]}": tries}
+        if actor().address:
+            keys[f"address:{actor().address}"] = max(TRIES_OF_AN_ADDRESS, tries)
+        # The failure is counted before the password is looked at, so that many tries at once are counted too.
+        wait = _count_failure(connection, keys)
+    if wait:
+        return Try(wait_seconds=wait)
+    person = person_of(row, row.id) if row else None
+    if not check_password(row.password if row and person else None, password) or person is None:
+        return Try()
+    moment = now()
+    with db.short() as connection:
+        forget_failures(connection, keys)
+        connection.execute(delete(attempts).where(attempts.c.changed_at < moment - FORGIVEN_AFTER))
+        connection.execute(
+            update(user_table)
+            .where(user_table.c.id == row.id)
+            .values(last_login=moment, login_count=func.coalesce(user_table.c.login_count, 0) + 1, fail_login_count=0)
+        )
+    return Try(person)
+
+
+def _find(connection: Connection, typed: str) -> Any:
+    if not typed:
+        return None
+    low = typed.lower()
+    query = select(user_table.c.id, *PERSON_COLUMNS).where(or_(func.lower(user_table.c.username) == low, func.lower(user_table.c.email) == low))
+    # A name beats an e-mail address, so that nobody can take an account over by typing its name as his address.
+    return min(connection.execute(query).all(), key=lambda row: (row.username != typed, row.username.lower() != low), default=None)
+
+
+def _count_failure(connection: Connection, keys: dict[str, int]) -> int:
+    """Count one failure under each of ``keys``; or, when one of them is in its pause, count nothing and return its seconds."""
+    moment = now()
+    query = select(attempts).where(attempts.c.key.in_(list(keys)))
+    known = {row.key: row for row in connection.execute(query if db.is_sqlite else query.with_for_update())}
+    left = [row.blocked_until - moment for row in known.values() if row.blocked_until and row.blocked_until > moment]
+    if left:
+        return max(1, round(max(left).total_seconds()))
+    insert = (sqlite if db.is_sqlite else postgresql).insert
+    for key, free in keys.items():
+        row = known.get(key)
+        failures = 1 + (row.failures if row and row.changed_at > moment - FORGIVEN_AFTER else 0)
+        pause = min(timedelta(seconds=2 ** min(failures - free, 20)), LONGEST_PAUSE) if failures >= free else timedelta()
+        values: dict[str, Any] = {"failures": failures, "blocked_until": moment + pause if pause else None, "changed_at": moment}
+        connection.execute(insert(attempts).values(key=key, **values).on_conflict_do_update(index_elements=["key"], set_=values))
+    return 0
+
+
+def forget_failures(connection: Connection, keys: Any) -> None:
+    """A sign-in worked: the account's failures are forgotten; of the address's only this one, or one's own account would wash it clean."""
+    for key in keys:
+        if key.startswith("login:"):
+            connection.execute(delete(attempts).where(attempts.c.key == key))
+        else:
+            connection.execute(update(attempts).where(attempts.c.key == key, attempts.c.failures > 0).values(failures=attempts.c.failures - 1, blocked_until=None))
+
+
+def unlock(login: str) -> bool:
+    """Forget the failed sign-ins of an account; True when there were any. In the caller's transaction."""
+    done = db.session.execute(delete(attempts).where(attempts.c.key == f"login:{login.lower()[:190]}"), execution_options={"mortise_core": True})
+    return bool(done.rowcount)

@@ -1,0 +1,389 @@
+"""REST for every model at `/api/v1/<table>/`: Flask-AppBuilder's resource class with our gate, fields and errors behind it."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import Any
+
+from flask import Blueprint, Flask, Response, g, jsonify, request
+from flask_appbuilder.api import ModelRestApi, expose
+from flask_appbuilder.security.api import SecurityApi
+from flask_appbuilder.security.decorators import permission_name, protect
+from flask_jwt_extended import create_access_token, create_refresh_token, jwt_required
+from sqlalchemy import select
+
+from core import accounts
+from core.addons import enabled
+from core.context import actor
+from core.db import db
+from core.errors import Broken, Conflict, Invalid, Missing, Problem, Refused
+from core.fields import Field
+from core.filters import filter_fields
+from core.guard import refusal
+from core.i18n import gettext as _
+from core.model import fields_of, model_label, models
+from core.options import options
+from core.records import Records, records
+from core.rules import may, rights, verbs_of
+from core.web.security import House, Unauthorized
+
+MOST = 500
+"""Largest page of a list."""
+VERB_OF_METHOD = {"GET": "read", "HEAD": "read", "POST": "create", "PUT": "edit", "DELETE": "delete"}
+
+
+class Unreadable(Problem):
+    """A body that is not JSON."""
+
+    status, code = 415, "unreadable"
+
+
+class TooMany(Problem):
+    """Too many failed sign-ins."""
+
+    status, code = 429, "too_many_tries"
+
+
+class Resource(ModelRestApi):
+    """One model over REST. Subclasses differ by ``model`` only; what it has is asked of the model when a request comes."""
+
+    model: type
+    allow_browser_login = True
+    csrf_exempt = False
+    base_permissions = ["can_get", "can_get_list", "can_info", "can_post", "can_put", "can_delete"]
+    method_permission_name: dict[str, str] = {}
+
+    def __init__(self) -> None:
+        # FAB would look through every attribute, column and relation here, and build four marshmallow classes a model.
+        self.appbuilder = self.blueprint = None
+        self.class_permission_name = self.resource_name = self.model.__tablename__
+        self.limits: list[Any] = []
+
+    def create_blueprint(self, appbuilder: Any, *args: Any, **kwargs: Any) -> Blueprint:
+        """The five addresses of this model."""
+        table = self.model.__tablename__
+        self.appbuilder, self.endpoint, self.route_base = appbuilder, f"api_{table}", f"/api/v1/{table}"
+        self.blueprint = Blueprint(self.endpoint, __name__, url_prefix=self.route_base)
+        for name in ("get_list", "post", "info", "get", "put", "delete"):
+            for url, methods in getattr(type(self), name)._urls:
+                self.blueprint.add_url_rule(url, name, partial(getattr(type(self), name), self), methods=methods)
+        return self.blueprint
+
+    def add_api_spec(self, api_spec: Any) -> None:
+        """Describe this model, if its addon is on and the person may read it."""
+        from core.web.openapi import describe
+
+        if enabled(self.model.addon) and may("read", self.model):
+            describe(api_spec, self.model)
+
+    def response_403(self) -> Response:
+        """Refuse, with the reasons of the rule engine."""
+        verb = VERB_OF_METHOD.get(request.method, "read")
+        raise Refused(refusal(verb, self.model), may(verb, self.model))
+
+    # -- the addresses --------------------------------------------------------------------------------------------
+
+    @expose("/", methods=["GET"])
+    @protect()
+    @permission_name("get_list")
+    def get_list(self, **_kwargs: Any) -> Response:
+        """A page of records."""
+        names = chosen_columns(self.model)
+        question = list_question()
+        page = records(self.model).find(**question)
+        rows = as_json(self.model, page.rows, names)
+        body = {"result": rows, "next": page.next, "previous": page.previous}
+        if question["count"]:
+            body |= {"count": page.count, "count_capped": bool(page.count_capped)}
+        return jsonify(body)
+
+    @expose("/", methods=["POST"])
+    @protect()
+    @permission_name("post")
+    def post(self) -> Response:
+        """A new record."""
+        values, version = body_of_request()
+        if version is not None:
+            raise Invalid({"version": _("A new record has no version yet.")})
+        record = records(self.model).create(values)
+        response = self._one(record)
+        response.status_code = 201
+        response.headers["Location"] = f"{self.route_base}/{record.id}"
+        return response
+
+    @expose("/_info", methods=["GET"])
+    @protect()
+    @permission_name("info")
+    def info(self, **_kwargs: Any) -> Response:
+        """What this model has, and what the person may do with it."""
+        return jsonify(about(self.model))
+
+    @expose("/<pk>", methods=["GET"])
+    @protect()
+    @permission_name("get")
+    def get(self, pk: str, **_kwargs: Any) -> Response:
+        """One record."""
+        return self._one(records(self.model).get(id_of(pk)), chosen_columns(self.model))
+
+    @expose("/<pk>", methods=["PUT"])
+    @protect()
+    @permission_name("put")
+    def put(self, pk: str) -> Response:
+        """Change the fields that are sent; the others stay."""
+        values, version = body_of_request()
+        gate = records(self.model)
+        return self._one(gate.edit(gate.get(id_of(pk), lock=True), values, version=version))
+
+    @expose("/<pk>", methods=["DELETE"])
+    @protect()
+    @permission_name("delete")
+    def delete(self, pk: str) -> Response:
+        """Delete a record with what is part of it."""
+        gate: Records = records(self.model)
+        record = gate.get(id_of(pk), lock=True)
+        version = version_of_header()
+        if version is not None and version != record.version:
+            raise Conflict(_("Somebody else changed this record meanwhile. Look at it again before you delete it."), version=record.version)
+        record_id = record.id
+        gate.delete(record)
+        return jsonify(id=record_id)
+
+    def _one(self, record: Any, names: list[str] | None = None) -> Response:
+        response = jsonify(id=record.id, result=as_json(self.model, [record], names or list(readable(self.model)))[0])
+        response.headers["ETag"] = f'"{record.version}"'
+        return response
+
+
+# -- what comes in ----------------------------------------------------------------------------------------------------
+
+
+def id_of(text: str) -> int:
+    """The id in an address; what cannot be one is no record."""
+    if not (text.isascii() and text.isdigit() and len(text) < 12):
+        raise Missing(_("There is no such record, or it is not visible to you."))
+    return int(text)
+
+
+def read_json(text: str | bytes, what: str) -> Any:
+    """JSON without the traps: no NaN, no endless nesting, no half characters."""
+
+    def refuse(_word: str) -> Any:
+        raise ValueError
+
+    try:
+        found = json.loads(text, parse_constant=refuse)
+        json.dumps(found, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise Broken(_("%(what)s is not valid JSON.", what=what)) from None
+    return found
+
+
+def body_of_request() -> tuple[dict[str, Any], int | None]:
+    """(values, version) of a request that writes; the version comes in the body or as If-Match."""
+    if request.mimetype != "application/json":
+        raise Unreadable(_("Please send JSON with the header Content-Type: application/json."))
+    body = read_json(request.get_data(), _("The body of the request"))
+    if not isinstance(body, dict):
+        raise Broken(_("The body has to be a JSON object, like {\"name\": \"…\"}."))
+    version = body.pop("version", None)
+    if version is not None and (isinstance(version, bool) or not isinstance(version, int)):
+        raise Invalid({"version": _("The version has to be the whole number that was read with the record.")})
+    header = version_of_header()
+    if version is not None and header is not None and header != version:
+        raise Broken(_("The header If-Match and the version in the body differ."))
+    return body, header if version is None else version
+
+
+def version_of_header() -> int | None:
+    """The version in If-Match; None without the header or with ``*``."""
+    given = request.headers.get("If-Match", "").strip()
+    if not given or given == "*":
+        return None
+    text = given.removeprefix("W/").strip('"')
+    if not (text.isascii() and text.isdigit() and len(text) < 12):
+        raise Broken(_("The header If-Match has to hold the ETag that came with the record."))
+    return int(text)
+
+
+def list_question() -> dict[str, Any]:
+    """The question of a list's address: filter, q, order, limit, after, count."""
+    known = {"filter", "q", "order", "limit", "after", "columns", "count"}
+    if unknown := sorted(set(request.args) - known):
+        raise Broken(_("This address knows no “%(name)s”; it knows %(known)s.", name=unknown[0][:40], known=", ".join(sorted(known))))
+    limit = request.args.get("limit", "50")
+    if not (limit.isascii() and limit.isdigit() and len(limit) < 6 and 1 <= int(limit) <= MOST):
+        raise Broken(_("“limit” has to be a whole number from 1 to %(most)s.", most=MOST))
+    count = request.args.get("count", "yes")
+    if count not in ("yes", "no"):
+        raise Broken(_("“count” has to be yes or no."))
+    tree = request.args.get("filter")
+    return {
+        "filter": read_json(tree, _("The filter")) if tree else None,
+        "search": request.args.get("q") or None,
+        "order": [part.strip() for part in request.args.get("order", "").split(",") if part.strip()] or None,
+        "limit": int(limit),
+        "after": request.args.get("after") or None,
+        "count": count == "yes",
+    }
+
+
+# -- what goes out ----------------------------------------------------------------------------------------------------
+
+
+def readable(model: type) -> dict[str, Field]:
+    """The fields that the acting person may read over REST, by name."""
+    memo = actor().memo.setdefault("readable", {})
+    if model not in memo:
+        fields = filter_fields(model)
+        memo[model] = {name: one for name, one in fields_of(model).items() if name in fields or name == "version"}
+    return memo[model]
+
+
+def chosen_columns(model: type) -> list[str]:
+    """The fields that ``columns=`` asks for, ``id`` always among them; all without it."""
+    fields = readable(model)
+    wanted = [one for one in request.args.get("columns", "").replace(",", " ").split() if one]
+    for name in wanted:
+        if name not in fields:
+            raise Broken(_("%(model)s has no field “%(field)s”. Please check the name.", model=model_label(model), field=name[:80]))
+    return list(dict.fromkeys(["id", *wanted])) if wanted else list(fields)
+
+
+def as_json(model: type, rows: list[Any], names: list[str]) -> list[dict[str, Any]]:
+    """Records as JSON knows them; links by id, one statement for each field of several links."""
+    fields = [readable(model)[name] for name in names]
+    many = {one.name: _linked(model, one, [row.id for row in rows]) for one in fields if one.kind.name == "links" and not one.custom}
+    return [
+        {one.name: many[one.name].get(row.id, []) if one.name in many else one.json(one.get(row)) for one in fields} for row in rows
+    ]
+
+
+def _linked(model: Any, one: Field, ids: list[int]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    if ids:
+        target = one.target
+        query = select(model.id, target.id).join(getattr(model, one.name)).where(model.id.in_(ids)).order_by(target.id)
+        for left, right in db.session.execute(query):
+            found.setdefault(left, []).append(right)
+    return found
+
+
+def about(model: type) -> dict[str, Any]:
+    """Fields, choices and verbs of a model, for programs that build their own screens."""
+    mine, system = rights(), actor().system
+    fields = []
+    for one in readable(model).values():
+        writable = not one.system and not one.readonly and one.kind.name != "formula" and (system or mine.field_access(model, one) == "write")
+        fact: dict[str, Any] = {
+            "name": one.name, "kind": one.kind.name, "label": one.title, "help": one.help, "required": one.required, "unique": one.unique,
+            "writable": writable, "custom": one.custom, "indexed": one.indexed, "operators": list(one.kind.ops),
+        }  # fmt: skip
+        if one.choices:
+            fact["choices"] = [{"key": each.key, "label": each.label, "retired": each.retired} for each in options(one.choices)]
+        if one.target_table:
+            fact["target"] = one.target_table
+        fields.append(fact)
+    return {
+        "table": model.__tablename__, "label": model_label(model), "label_many": model_label(model, many=True), "description": model.description,
+        "title_field": model.title_field, "fields": fields, "may": [verb for verb in verbs_of(model) if may(verb, model)],
+    }  # fmt: skip
+
+
+# -- tokens -----------------------------------------------------------------------------------------------------------
+
+
+class SignInApi(SecurityApi):
+    """FAB's addresses for tokens, with our pause after failed tries."""
+
+    csrf_exempt = False
+
+    @expose("/login", methods=["POST"])
+    def login(self) -> Response:
+        """Get an access token, and a refresh token on wish.
+        ---
+        post:
+          summary: Sign in
+          requestBody:
+            required: true
+            content:
+              application/json:
+                schema:
+                  type: object
+                  required: [username, password]
+                  properties:
+                    username: {type: string}
+                    password: {type: string, format: password}
+                    provider: {type: string, enum: [db]}
+                    refresh: {type: boolean, description: Ask for a refresh token too}
+          responses:
+            200:
+              description: The tokens
+              content:
+                application/json:
+                  schema:
+                    type: object
+                    properties:
+                      access_token: {type: string}
+                      refresh_token: {type: string}
+            401: {$ref: '#/components/responses/401'}
+            429: {$ref: '#/components/responses/429'}
+        """
+        body, _version = body_of_request()
+        name, password = body.get("username"), body.get("password")
+        wrong = {
+            key: _("Please give text.") for key, value in (("username", name), ("password", password)) if not isinstance(value, str) or not value
+        }
+        if body.get("provider", "db") != "db":
+            wrong["provider"] = _("Only “db” is possible here.")
+        if not isinstance(body.get("refresh", False), bool):
+            wrong["refresh"] = _("Please answer yes or no.")
+        if wrong:
+            raise Invalid(wrong)
+        tried = accounts.sign_in(str(name), str(password), g.limits["tries"])
+        if tried.wait_seconds:
+            raise TooMany(tried.sentence, wait_seconds=tried.wait_seconds)
+        if tried.person is None:
+            raise Unauthorized(tried.sentence)
+        if tried.person.must_change_password:
+            raise Refused(_("The password of this account was given by somebody else. Sign in on the screen and choose your own first."))
+        g.user = tried.person
+        answer = {"access_token": create_access_token(identity=str(tried.person.id), fresh=True)}
+        if body.get("refresh"):
+            answer["refresh_token"] = create_refresh_token(identity=str(tried.person.id))
+        return jsonify(answer)
+
+    @expose("/refresh", methods=["POST"])
+    @jwt_required(refresh=True)
+    def refresh(self) -> Response:
+        """A new access token for a refresh token.
+        ---
+        post:
+          summary: Renew the access token
+          responses:
+            200:
+              description: The token
+              content:
+                application/json:
+                  schema:
+                    type: object
+                    properties:
+                      access_token: {type: string}
+            401: {$ref: '#/components/responses/401'}
+          security:
+            - jwt_refresh: []
+        """
+        return jsonify(access_token=create_access_token(identity=str(g.user.id), fresh=False))
+
+
+def register(app: Flask, house: House) -> None:
+    """Give every model its resource, and the API its sign-in and description."""
+    from core.web.gate import belongs_to
+    from core.web.openapi import OpenApiDescription
+
+    for table, model in models().items():
+        made = type(f"{model.__name__}Resource", (Resource,), {"model": model, "__doc__": model.description})
+        house.add_api(made)
+        belongs_to(app, f"api_{table}", model.addon)
+    house.add_api(SignInApi)
+    house.add_api(OpenApiDescription)

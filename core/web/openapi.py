@@ -1,0 +1,167 @@
+"""The description of the API at `/api/v1/_openapi` (OpenAPI 3): what the asking person may reach now, custom fields included."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, current_app, jsonify
+from flask_appbuilder.api import BaseApi, expose
+from flask_appbuilder.api.manager import OpenApi
+from flask_appbuilder.security.decorators import protect
+
+from core.config import ROOT
+from core.context import actor
+from core.errors import Missing
+from core.fields import Field
+from core.i18n import gettext as _
+from core.options import options
+from core.rules import may, rights
+from core.web.api import MOST, readable
+
+ERROR = {
+    "type": "object",
+    "required": ["error", "message", "request_id"],
+    "properties": {
+        "error": {"type": "string", "description": "A stable word for programs"},
+        "message": {"type": "string", "description": "A full sentence for people"},
+        "errors": {"type": "object", "additionalProperties": {"type": "string"}, "description": "One sentence for each field that is wrong"},
+        "reasons": {"type": "array", "items": {"type": "object"}, "description": "Why it was refused"},
+        "version": {"type": "integer", "description": "The version that is stored now, when somebody else was faster"},
+        "request_id": {"type": "string"},
+    },
+}
+RESPONSES = {
+    "400": "The request cannot be understood", "401": "Nobody is signed in", "403": "The person may not do this",
+    "404": "No such record, or none that this person may see", "409": "Somebody else changed the record meanwhile, or another record stands in the way",
+    "415": "The body is not JSON", "422": "Values that cannot be stored", "429": "Too many failed tries", "503": "Busy; try again later",
+}  # fmt: skip
+PARAMETERS: list[dict[str, Any]] = [
+    {"name": "filter", "in": "query", "description": "A filter tree as JSON", "content": {"application/json": {"schema": {"type": "object"}}}},
+    {"name": "q", "in": "query", "description": "Words to search for", "schema": {"type": "string"}},
+    {"name": "order", "in": "query", "description": "Field names separated by commas; “-” before a name for descending", "schema": {"type": "string"}},
+    {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": MOST, "default": 50}},
+    {"name": "after", "in": "query", "description": "The cursor “next” or “previous” of another page", "schema": {"type": "string"}},
+    {"name": "columns", "in": "query", "description": "Field names separated by commas; all without it", "schema": {"type": "string"}},
+    {"name": "count", "in": "query", "description": "“no” spares the counting", "schema": {"type": "string", "enum": ["yes", "no"], "default": "yes"}},
+]
+IF_MATCH = {"name": "If-Match", "in": "header", "description": "The ETag read with the record; another version is refused", "schema": {"type": "string"}}
+
+
+class OpenApiDescription(OpenApi):
+    """FAB's address of the description, filled from our fields."""
+
+    csrf_exempt = False
+
+    @expose("/<version>/_openapi")
+    @protect()
+    def get(self, version: str) -> Response:
+        """The description of this API.
+        ---
+        get:
+          summary: This description
+          parameters:
+          - {in: path, name: version, required: true, schema: {type: string}}
+          responses:
+            200: {description: OpenAPI 3}
+        """
+        if version != "v1":
+            raise Missing(_("There is only version v1 of this interface."))
+        spec = self._create_api_spec(version)
+        spec.options["info"] = {"description": "Records of this installation. Links are ids; what the person may not see does not exist."}
+        spec.components.schema("Error", ERROR)
+        for code, text in RESPONSES.items():
+            spec.components.response(code, {"description": text, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}})
+        for resource in current_app.appbuilder.baseviews:  # type: ignore[attr-defined]
+            if isinstance(resource, BaseApi):
+                resource.add_api_spec(spec)
+        found = spec.to_dict()
+        found["info"] |= {"title": "Mortise", "version": (ROOT / "VERSION").read_text().strip()}
+        return jsonify(found)
+
+
+def describe(spec: Any, model: type) -> None:
+    """Schemas and addresses of one model."""
+    table = model.__tablename__
+    fields = readable(model)
+    writable = {name: one for name, one in fields.items() if _writable(model, one)}
+    out = {"type": "object", "title": model.label, "description": model.description, "properties": {name: schema_of(one) for name, one in fields.items()}}
+    needed = [name for name, one in writable.items() if one.required and one.default is None and one.number_rule is None]
+    into = {"type": "object", "additionalProperties": False, "properties": {name: schema_of(one) for name, one in writable.items()}}
+    change = {**into, "properties": {**into["properties"], "version": {"type": "integer", "description": "The version that was read"}}}  # type: ignore[dict-item]
+    spec.components.schema(table, out)
+    spec.components.schema(f"{table}.new", {**into, **({"required": needed} if needed else {})})
+    spec.components.schema(f"{table}.change", change)
+    one = {"type": "object", "properties": {"id": {"type": "integer"}, "result": {"$ref": f"#/components/schemas/{table}"}}}
+    many = {
+        "type": "object",
+        "properties": {
+            "result": {"type": "array", "items": {"$ref": f"#/components/schemas/{table}"}},
+            "next": {"type": "string", "nullable": True},
+            "previous": {"type": "string", "nullable": True},
+            "count": {"type": "integer", "nullable": True},
+            "count_capped": {"type": "boolean", "description": "There are more than “count”"},
+        },
+    }
+    pk = {"name": "id", "in": "path", "required": True, "schema": {"type": "integer"}}
+    listing = {"get": _operation(model, "List", many, (400, 401, 403), parameters=PARAMETERS)}
+    item = {"get": _operation(model, "Read", one, (401, 403, 404), parameters=[pk, PARAMETERS[5]])}
+    if may("create", model):
+        listing["post"] = _operation(model, "Create", one, (400, 401, 403, 409, 415, 422), body=f"{table}.new", status="201")
+    if may("edit", model):
+        item["put"] = _operation(model, "Change", one, (400, 401, 403, 404, 409, 415, 422), body=f"{table}.change", parameters=[pk, IF_MATCH])
+    if may("delete", model):
+        gone = {"type": "object", "properties": {"id": {"type": "integer"}}}
+        item["delete"] = _operation(model, "Delete", gone, (401, 403, 404, 409, 422), parameters=[pk, IF_MATCH])
+    base = f"/api/v1/{table}"
+    spec.path(path=f"{base}/", operations=listing)
+    spec.path(path=f"{base}/{{id}}", operations=item)
+    spec.path(path=f"{base}/_info", operations={"get": _operation(model, "Fields and rights", {"type": "object"}, (401, 403))})
+
+
+def _writable(model: type, one: Field) -> bool:
+    if one.system or one.readonly or one.kind.name == "formula":
+        return False
+    return actor().system or rights().field_access(model, one) == "write"
+
+
+def schema_of(one: Field) -> dict[str, Any]:
+    """A field as JSON Schema."""
+    made: dict[str, Any] = {**one.kind.json_type, "title": one.title}
+    if one.kind.name in ("decimal", "money", "formula"):
+        # As text, since a number of JSON is binary and 0.1 would not come back.
+        made |= {"type": "string", "format": "decimal"}
+    if one.help:
+        made["description"] = one.help
+    if one.target_table:
+        made["description"] = f"{made.get('description', '')} Ids of {one.target_table}.".strip()
+    if not one.required and not one.system:
+        made["nullable"] = True
+    if one.max_length:
+        made["maxLength"] = one.max_length
+    if one.default is not None:
+        made["default"] = one.json(one.default)
+    if one.readonly:
+        made["readOnly"] = True
+    if one.choices and (keys := [each.key for each in options(one.choices)]):
+        made |= {"items": {"type": "string", "enum": keys}} if one.kind.name == "choices" else {"enum": keys}
+    return made
+
+
+def _operation(
+    model: type, summary: str, answer: dict[str, Any], problems: tuple[int, ...], *, body: str = "", status: str = "200",
+    parameters: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    made: dict[str, Any] = {
+        "tags": [model.label_many],
+        "summary": f"{summary}: {model.label_many}",
+        "security": [{"jwt": []}],
+        "responses": {
+            status: {"description": "Done", "content": {"application/json": {"schema": answer}}},
+            **{str(code): {"$ref": f"#/components/responses/{code}"} for code in problems},
+        },
+    }
+    if parameters:
+        made["parameters"] = parameters
+    if body:
+        made["requestBody"] = {"required": True, "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{body}"}}}}
+    return made

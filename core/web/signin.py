@@ -1,0 +1,161 @@
+"""Signing in and out, choosing a password, and the first page of a new installation."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+from flask import Blueprint, Response, current_app, g, make_response, redirect, render_template, request, session, url_for
+
+from core import accounts, journal
+from core.accounts import Person
+from core.config import Config
+from core.context import actor, system
+from core.db import db
+from core.errors import Invalid, Missing
+from core.i18n import LANGUAGES
+from core.i18n import gettext as _
+from core.logs import log
+from core.people import User
+from core.settings import set_setting, setting
+from core.web import sessions
+
+signin = Blueprint("signin", __name__)
+
+
+@signin.before_request
+def switch_language() -> None:
+    """``?language=zh_Hans`` on these pages: for somebody who cannot read them yet."""
+    wanted = request.args.get("language")
+    if wanted in LANGUAGES:
+        session["language"] = wanted
+        if not getattr(g.user, "language", None):
+            actor().language = wanted
+
+
+@signin.get("/login/")
+def login() -> Any:
+    """The sign-in page."""
+    if actor().user_id is not None:
+        return redirect(_next())
+    error = _("This page was open for too long. Please sign in again.") if "again" in request.args else None
+    return _login_page(error)
+
+
+@signin.post("/login/")
+def sign_in() -> Any:
+    """Signing in: a new session, whatever the browser had before."""
+    typed, password = request.form.get("username", "").strip()[:320], request.form.get("password", "")
+    if not typed or not password:
+        return _login_page(_("Please give your user name and your password."), 422)
+    done = accounts.sign_in(typed, password, g.limits["tries"])
+    if done.person is None:
+        log("signin").warning("sign-in refused", waiting=done.wait_seconds or None, address=actor().address)
+        response = _login_page(done.sentence, 429 if done.wait_seconds else 401)
+        if done.wait_seconds:
+            response.headers["Retry-After"] = str(done.wait_seconds)
+        return response
+    sessions.start(session, done.person, request.remote_addr, request.user_agent.string)  # type: ignore[arg-type]
+    remove_first_password(password)
+    log("signin").info("signed in", person=done.person.id)
+    return redirect(url_for("signin.password") if done.person.must_change_password else _next())
+
+
+@signin.post("/logout/")
+def logout() -> Any:
+    """Signing out at this browser."""
+    sessions.end(session)  # type: ignore[arg-type]
+    return redirect(url_for("signin.login"))
+
+
+@signin.route("/account/password", methods=["GET", "POST"])
+def password() -> Any:
+    """Choosing a password; every other browser of the person is signed out by it."""
+    person: Person = g.user
+    if request.method == "GET":
+        return render_template("password.html", forced=person.must_change_password, errors={})
+    current, new, again = (request.form.get(name, "") for name in ("current", "new", "again"))
+    errors: dict[str, str] = {}
+    # Looking at a password takes its time; no transaction is open while it does. Guessing here is counted as guessing at the door.
+    tried = accounts.sign_in(person.login, current, g.limits["tries"])
+    if tried.person is None:
+        errors["current"] = tried.sentence if tried.wait_seconds else _("This is not your present password.")
+    elif problem := accounts.password_problem(new, person.login, person.name):
+        errors["new"] = problem
+    elif new == current:
+        errors["new"] = _("This is your present password; choose another one.")
+    elif new != again:
+        errors["again"] = _("The two new passwords differ.")
+    if errors:
+        db.remove()
+        return render_template("password.html", forced=person.must_change_password, errors=errors), 422
+    hashed = accounts.hash_password(new)
+    with system("a person changes his own password"):
+        user = db.session.get(User, person.id)
+        if user is None:
+            raise Missing(_("There is no such record, or it is not visible to you."))
+        user.password, user.must_change_password = hashed, False
+        db.session.flush()
+        journal.write("ab_user", person.id, "password", {})
+    db.session.commit()
+    db.remove()
+    sessions.start(session, person, request.remote_addr, request.user_agent.string)  # type: ignore[arg-type]
+    return redirect("/")
+
+
+@signin.route("/setup", methods=["GET", "POST"])
+def setup() -> Any:
+    """The firm's name, zone, language and currency, asked of the first system administrator."""
+    person: Person = g.user
+    if person.level != "system_administrator":
+        raise Missing(_("There is no such page."))
+    config: Config = current_app.config["MORTISE"]
+    names = ("name", "zone", "language", "currency")
+    if request.method == "GET":
+        values = {name: config[f"firm_{name}"] or (setting(f"firm.{name}") if name == "currency" else "") for name in names}
+        values["language"] = values["language"] or actor().language
+        return render_template("setup.html", values=values, errors={}, zones=zones())
+    values = {name: request.form.get(name, "").strip()[:200] for name in names}
+    errors: dict[str, str] = {}
+    for name in names:
+        try:
+            set_setting(f"firm.{name}", values[name])
+        except Invalid as problem:
+            errors[name] = " ".join(problem.errors.values())
+    if errors:
+        db.remove()
+        return render_template("setup.html", values=values, errors=errors, zones=zones()), 422
+    return redirect("/")
+
+
+def zones() -> list[str]:
+    """Names of time zones to choose from."""
+    return sorted(name for name in available_timezones() if "/" in name and not name.startswith(("Etc/", "posix", "right", "SystemV"))) + ["UTC"]
+
+
+def remove_first_password(password: str) -> None:
+    """The file with the first administrator's password goes as soon as it has been used."""
+    config: Config = current_app.config["MORTISE"]
+    place = config.first_password_file
+    try:
+        if place.exists() and hmac.compare_digest(place.read_text().strip().encode(), password.encode()):
+            place.unlink()
+    except OSError as problem:
+        log("signin").warning("first password file not removed", problem=str(problem))
+
+
+def _login_page(error: str | None, status: int = 200) -> Response:
+    typed = request.form.get("username", "").strip()[:320]
+    page = render_template("login.html", error=error, next=request.values.get("next", ""), username=typed)
+    return make_response(page, status)
+
+
+def _next() -> str:
+    """Where the person wanted to go, if that is a page of ours."""
+    wanted = request.values.get("next", "")
+    parts = urlsplit(wanted)
+    if not wanted.startswith("/") or wanted.startswith(("//", "/\\")) or parts.scheme or parts.netloc or "\\" in wanted or any(ord(one) < 32 for one in wanted):
+        return "/"
+    return wanted
