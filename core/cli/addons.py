@@ -61,7 +61,8 @@ def commands(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _new(chosen: Any) -> int:
-    from core.cli.house import addon_folders, connected
+    from core.cli.house import connected
+    from core.config import load
     from core.migrate import make_revision
 
     name = chosen.name
@@ -71,11 +72,12 @@ def _new(chosen: Any) -> int:
     model = chosen.model or "".join(part.capitalize() for part in thing.split("_"))
     if not re.fullmatch(r"[A-Z][A-Za-z0-9]{0,39}", model) or keyword.iskeyword(model):
         raise Stop(f"“{model}” is no name for a model; write it like a class, like CaseNote.")
-    folder = (chosen.folder or addon_folders()[0]) / name
+    places = load().addons
+    folder = (chosen.folder or places[0]).resolve() / name
     if folder.exists():
         raise Stop(f"{folder} exists already.")
     for needed in chosen.depends:
-        if not any((place / needed / "addon.toml").exists() for place in addon_folders()):
+        if not any((place / needed / "addon.toml").exists() for place in places):
             raise Stop(f"There is no addon called {needed} to depend on; run.py addon list names them.")
     title = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", model).capitalize()
     from core.model import plural

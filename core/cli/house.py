@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from core.cli import Stop, say
-from core.config import ROOT, Config, load
+from core.config import Config, load
 from core.context import Actor, acting, system
 from core.db import db
 
@@ -23,13 +23,8 @@ def connected(config: Config | None = None, *, strict: bool = False, extra_folde
     config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     db.connect(config.database, pool_size=2)
     importlib.import_module("core.tables")
-    load_all(list(dict.fromkeys([*addon_folders(), *extra_folders])), strict=strict)
+    load_all(list(dict.fromkeys([*config.addons, *extra_folders])), strict=strict or config.strict)
     return config
-
-
-def addon_folders() -> list[Path]:
-    """Where addons lie."""
-    return [ROOT / "addons"]
 
 
 def operator() -> Actor:
