@@ -201,4 +201,3 @@ declare_setting("session.idle_minutes", 120, "Minutes without a click until a pe
 declare_setting("session.absolute_hours", 168, "Hours until a person must sign in again in any case", check=number_between(1, 2_160))
 declare_setting("password.min_length", 10, "Fewest characters of a password", check=number_between(8, 128))
 declare_setting("sign_in.tries", 5, "Failed tries until signing in pauses", check=number_between(3, 50))
-declare_setting("files.max_megabytes", 50, "Largest file that can be uploaded, in megabytes", check=number_between(1, 2_048))

@@ -135,7 +135,7 @@ class Shown:
         if kind == "date" and isinstance(value, date):
             return Cell(text=short_date(value), moment=value.isoformat(), full=value.isoformat())
         if kind == "file":
-            return Cell(text=self._titles[one.name].get(value, f"#{value}"), url=f"/files/{value}")
+            return Cell(text=self._titles[one.name].get(value, f"#{value}"), url=f"/file/{value}")
         return Cell(text=one.text(value), num=one.kind.align == "end")
 
 

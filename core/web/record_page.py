@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 
 from core.context import local
 from core.db import db
-from core.errors import Conflict, Invalid, Problem, Refused
+from core.errors import Conflict, Invalid, Problem, Refused, Wrong
+from core.files import store
 from core.i18n import gettext as _
 from core.i18n import t
 from core.model import model_label
@@ -67,9 +68,10 @@ def _files(form: RecordForm) -> dict[str, Any]:
             continue
         upload = form.files.get(name) if form.files else None
         if upload is not None and upload.filename:
-            from core.files import keep
-
-            found[name] = keep(upload.stream, upload.filename).id
+            try:
+                found[name] = store(upload.stream, upload.filename).id
+            except Wrong as wrong:
+                raise Invalid({name: str(wrong)}) from None
         elif form.sent is not None and form.sent.get(f"{name}-remove") == "1":
             found[name] = None
     return found
