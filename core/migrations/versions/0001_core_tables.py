@@ -279,6 +279,20 @@ def upgrade():
     )
     op.create_index("uq_core_field_setting", "core_field_setting", ["model", "field_name"], unique=True)
     op.create_records(
+        "core_file",
+        sa.Column("name", sa.String(200), nullable=False),
+        sa.Column("size", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("hash", sa.String(64), nullable=False, index=True),
+        sa.Column("media_type", sa.String(120), nullable=False),
+        sa.Column("version_number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("model", sa.String(80)),
+        sa.Column("record_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite")),
+        sa.Column("field_name", sa.String(80)),
+        sa.Column("uploader_id", sa.Integer(), sa.ForeignKey("ab_user.id", ondelete="RESTRICT"), index=True),
+        sa.Column("version_of_id", sa.Integer(), sa.ForeignKey("core_file.id", ondelete="RESTRICT"), index=True),
+    )
+    op.create_index("ix_core_file_model_record", "core_file", ["model", "record_id"], unique=False)
+    op.create_records(
         "core_number_rule",
         sa.Column("key", sa.String(150), nullable=False, unique=True),
         sa.Column("pattern", sa.String(80), nullable=False),
@@ -398,6 +412,7 @@ def downgrade():
     op.drop_table("core_setting")
     op.drop_table("core_personal_right")
     op.drop_table("core_number_rule")
+    op.drop_table("core_file")
     op.drop_table("core_field_setting")
     op.drop_table("core_dictionary")
     op.drop_table("core_department")
