@@ -134,7 +134,7 @@ def _person() -> Person | None:
             raise Unauthorized(_("This token is no longer good; please sign in again.")) from None
         g.by_token = True
         return g.user if isinstance(g.user, Person) else None
-    return sessions.load(session)  # type: ignore[arg-type]
+    return sessions.load(session._get_current_object())  # type: ignore[attr-defined]
 
 
 def _check_addon() -> None:
