@@ -66,7 +66,8 @@ def person_of(row: Any, user_id: int) -> Person | None:
     if not row.active:
         return None
     return Person(
-        user_id, row.username, row.name or row.username, row.level, row.language, row.zone, row.theme, bool(row.must_change_password), stamp_of(row.password)
+        user_id, row.username, row.name or row.username, row.level, row.language, row.zone, row.theme,
+        must_change_password=bool(row.must_change_password), stamp=stamp_of(row.password),
     )  # fmt: skip
 
 
@@ -211,7 +212,8 @@ def _find(connection: Connection, typed: str) -> Any:
     if not typed:
         return None
     low = typed.lower()
-    query = select(user_table.c.id, *PERSON_COLUMNS).where(or_(func.lower(user_table.c.username) == low, func.lower(user_table.c.email) == low))
+    name, email = func.lower(user_table.c.username), func.lower(user_table.c.email)
+    query = select(user_table.c.id, *PERSON_COLUMNS).where(or_(name == low, email == low))
     # A name beats an e-mail address, so that nobody can take an account over by typing its name as his address.
     return min(connection.execute(query).all(), key=lambda row: (row.username != typed, row.username.lower() != low), default=None)
 
@@ -235,15 +237,19 @@ def _count_failure(connection: Connection, keys: dict[str, int]) -> int:
 
 
 def forget_failures(connection: Connection, keys: Any) -> None:
-    """A sign-in worked: the account's failures are forgotten; of the address's only this one, or one's own account would wash it clean."""
+    """A sign-in worked: the account's failures are forgotten.
+
+    Of the address's only this one is, or somebody with an account of his own could wash it clean.
+    """
     for key in keys:
         if key.startswith("login:"):
             connection.execute(delete(attempts).where(attempts.c.key == key))
         else:
-            connection.execute(update(attempts).where(attempts.c.key == key, attempts.c.failures > 0).values(failures=attempts.c.failures - 1, blocked_until=None))
+            change = {"failures": attempts.c.failures - 1, "blocked_until": None}
+            connection.execute(update(attempts).where(attempts.c.key == key, attempts.c.failures > 0).values(change))
 
 
 def unlock(login: str) -> bool:
     """Forget the failed sign-ins of an account; True when there were any. In the caller's transaction."""
-    done = db.session.execute(delete(attempts).where(attempts.c.key == f"login:{login.lower()[:190]}"), execution_options={"mortise_core": True})
+    done = db.session.execute(delete(attempts).where(attempts.c.key == f"login:{login.lower()[:190]}"))
     return bool(done.rowcount)

@@ -16,16 +16,17 @@ from core.addons import load_all
 from core.config import Config, load, secret_key
 from core.db import db
 from core.logs import start_logging
-from core.web import api, errors, gate, health, sessions, signin
+from core.web import api, errors, file_routes, gate, health, sessions, signin
 from core.web.security import FAB_SETTINGS, build
 
 WEB = Path(__file__).parent / "web"
 
 
-def create_app(config: Config | None = None, *, addon_folders: list[Path] | None = None, check_schema: bool = True, **overrides: Any) -> Flask:
+def create_app(config: Config | None = None, *, check_schema: bool = True, **overrides: Any) -> Flask:
     """The application with its database, its addons and all its doors.
 
-    ``overrides`` are settings by name (``port=8080``). An empty database is no mistake here: pages say what to do until it is migrated.
+    ``overrides`` are settings by name (``port=8080``); only tests make tables without migrations.
+    An empty database is no mistake here: pages say what to do until it is migrated.
     Raises `Misconfigured` when a setting is wrong and, with the setting ``strict``, `Misbuilt` when an addon is broken.
     """
     # 1. Settings, log, folder.
@@ -58,6 +59,7 @@ def create_app(config: Config | None = None, *, addon_folders: list[Path] | None
         api.register(app, house)
     app.register_blueprint(signin.signin)
     app.register_blueprint(health.health)
+    app.register_blueprint(file_routes.files)
     app.add_url_rule("/favicon.ico", "favicon", lambda: send_from_directory(WEB / "static", "favicon.svg", mimetype="image/svg+xml"))
     add_screens(app)
 

@@ -165,7 +165,8 @@ def _from_environment(given: dict[str, str], kinds: dict[str, type], problems: l
             try:
                 text = Path(text).read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError) as problem:
-                problems.append(f"{variable} names “{text}”, which cannot be read: {getattr(problem, 'strerror', None) or 'it is not text'}.")
+                why = getattr(problem, "strerror", None) or "it is not text"
+                problems.append(f"{variable} names “{text}”, which cannot be read: {why}.")
                 continue
         if name not in kinds:
             problems.append(f"{variable} is not a setting of Mortise{_like(name, kinds)}; config/default.toml lists all of them.")
@@ -270,7 +271,8 @@ def _filled(value: str) -> None:
 
 CHECKS: dict[str, Callable[[Any], None]] = {
     "data_dir": _filled, "addon_folders": _folders, "database_url": _database, "redis_url": _redis, "host": _filled, "admin_name": _filled,
-    "pool_size": _within(1, 200), "port": _within(1, 65535), "workers": _within(1, 64), "threads": _within(1, 200), "proxies": _within(0, 5),
+    "pool_size": _within(1, 200), "port": _within(1, 65535), "workers": _within(1, 64), "threads": _within(1, 200),
+    "proxies": _within(0, 5),
     "max_upload_mb": _within(1, 2048), "secret_key": _key, "admin_password": _password,
     "token_minutes": _within(1, 24 * 60),
     "refresh_days": _within(1, 365), "firm_zone": _zone, "firm_language": _one_of("en", "zh_Hans", "zh_Hant", empty=True),

@@ -76,11 +76,6 @@ def is_set(key: str) -> bool:
     return _stored().get(key) is not None
 
 
-def is_set(key: str) -> bool:
-    """True when somebody has set it, so that it does not merely have its default."""
-    return _stored().get(key) is not None
-
-
 def set_setting(key: str, value: Any) -> Any:
     """Set a setting, or with None return to its default; raises `Invalid` with a sentence when the value does not fit."""
     cleaned = _clean(key, value)

@@ -25,7 +25,7 @@ from core.i18n import gettext as _
 from core.model import fields_of, model_label, models
 from core.options import options
 from core.records import Records, records
-from core.rules import may, rights, verbs_of
+from core.rules import may, verbs_of
 from core.web.security import House, Unauthorized
 
 MOST = 500
@@ -207,8 +207,8 @@ def version_of_header() -> int | None:
 
 
 def list_question() -> dict[str, Any]:
-    """The question of a list's address: filter, q, order, limit, after, count."""
-    known = {"filter", "q", "order", "limit", "after", "columns", "count"}
+    """The question of a list's address: filter, q, order, limit, after or before, count."""
+    known = {"filter", "q", "order", "limit", "after", "before", "columns", "count"}
     if unknown := sorted(set(request.args) - known):
         raise Broken(_("This address knows no “%(name)s”; it knows %(known)s.", name=unknown[0][:40], known=", ".join(sorted(known))))
     limit = request.args.get("limit", "50")
@@ -224,6 +224,7 @@ def list_question() -> dict[str, Any]:
         "order": [part.strip() for part in request.args.get("order", "").split(",") if part.strip()] or None,
         "limit": int(limit),
         "after": request.args.get("after") or None,
+        "before": request.args.get("before") or None,
         "count": count == "yes",
     }
 
@@ -238,6 +239,11 @@ def readable(model: type) -> dict[str, Field]:
         fields = filter_fields(model)
         memo[model] = {name: one for name, one in fields_of(model).items() if name in fields or name == "version"}
     return memo[model]
+
+
+def writable(model: type, one: Field) -> bool:
+    """May the acting person set this field over REST?"""
+    return Records(model).writable(one.name, one) is None
 
 
 def chosen_columns(model: type) -> list[str]:
@@ -271,13 +277,11 @@ def _linked(model: Any, one: Field, ids: list[int]) -> dict[int, list[int]]:
 
 def about(model: type) -> dict[str, Any]:
     """Fields, choices and verbs of a model, for programs that build their own screens."""
-    mine, system = rights(), actor().system
     fields = []
     for one in readable(model).values():
-        writable = not one.system and not one.readonly and one.kind.name != "formula" and (system or mine.field_access(model, one) == "write")
         fact: dict[str, Any] = {
             "name": one.name, "kind": one.kind.name, "label": one.title, "help": one.help, "required": one.required, "unique": one.unique,
-            "writable": writable, "custom": one.custom, "indexed": one.indexed, "operators": list(one.kind.ops),
+            "writable": writable(model, one), "custom": one.custom, "indexed": one.indexed, "operators": list(one.kind.ops),
         }  # fmt: skip
         if one.choices:
             fact["choices"] = [{"key": each.key, "label": each.label, "retired": each.retired} for each in options(one.choices)]
@@ -285,9 +289,14 @@ def about(model: type) -> dict[str, Any]:
             fact["target"] = one.target_table
         fields.append(fact)
     return {
-        "table": model.__tablename__, "label": model_label(model), "label_many": model_label(model, many=True), "description": model.description,
-        "title_field": model.title_field, "fields": fields, "may": [verb for verb in verbs_of(model) if may(verb, model)],
-    }  # fmt: skip
+        "table": model.__tablename__,
+        "label": model_label(model),
+        "label_many": model_label(model, many=True),
+        "description": model.description,
+        "title_field": model.title_field,
+        "fields": fields,
+        "may": [verb for verb in verbs_of(model) if may(verb, model)],
+    }
 
 
 # -- tokens -----------------------------------------------------------------------------------------------------------
@@ -331,9 +340,8 @@ class SignInApi(SecurityApi):
         """
         body, _version = body_of_request()
         name, password = body.get("username"), body.get("password")
-        wrong = {
-            key: _("Please give text.") for key, value in (("username", name), ("password", password)) if not isinstance(value, str) or not value
-        }
+        given = {"username": name, "password": password}
+        wrong = {key: _("Please give text.") for key, value in given.items() if not isinstance(value, str) or not value}
         if body.get("provider", "db") != "db":
             wrong["provider"] = _("Only “db” is possible here.")
         if not isinstance(body.get("refresh", False), bool):

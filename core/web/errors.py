@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Flask, Response, g, has_request_context, jsonify, make_response, render_template, request
 from flask_wtf.csrf import CSRFError
-from markupsafe import escape
+from markupsafe import Markup
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, ProgrammingError, StatementError
 from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.exceptions import HTTPException, InternalServerError
@@ -21,9 +21,11 @@ from core.model import models
 
 BUSY_WORDS = (
     "database is locked", "disk is full", "no space left", "disk i/o error", "connection refused", "could not connect",
-    "server closed the connection", "too many clients", "remaining connection slots", "lock timeout", "deadlock", "starting up", "shutting down",
-    "terminating connection", "unable to open database",
+    "server closed the connection", "too many clients", "remaining connection slots", "lock timeout", "deadlock",
+    "starting up", "shutting down", "terminating connection", "unable to open database",
 )  # fmt: skip
+BUSY_STATES = ("40001", "40P01", "53100", "53300", "55P03", "57P03")
+"""PostgreSQL: serialization, deadlock, disk full, too many connections, lock not available, cannot connect now."""
 
 
 class Unexpected(Problem):
@@ -78,7 +80,9 @@ def told(error: Exception) -> Problem:
         case Problem():
             return error
         case CSRFError():
-            return Broken(_("This page was open for too long, or the request came from elsewhere. Load the page again, then send it once more."))
+            return Broken(
+                _("This page was open for too long, or the request came from elsewhere. Load the page again, then send it once more.")
+            )
         case StaleDataError():
             return Conflict(_("Somebody else changed this record meanwhile. Your entries are still here; compare, then save again."))
         case IntegrityError():
@@ -115,13 +119,16 @@ def integrity(error: IntegrityError) -> Problem:
         columns = [diagnosis.column_name]
     labels = _labels(table, columns)
     if "NOT NULL" in text or state == "23502":
-        return Invalid({name: _("“%(label)s” is needed.", label=label) for name, label in labels.items()} or {"": _("Something that is needed is missing.")})
+        needed = {name: _("“%(label)s” is needed.", label=label) for name, label in labels.items()}
+        return Invalid(needed or {"": _("Something that is needed is missing.")})
     if "UNIQUE" in text or state == "23505":
         if labels:
             return Conflict(_("Another record has the same %(labels)s already; choose another value.", labels=", ".join(labels.values())))
         return Conflict(_("Another record with the same values exists already."))
     if "FOREIGN KEY" in text or state in ("23503", "23001"):
-        return Conflict(_("Another record still needs this one, or a record that this one needs is gone. Load the page again and look."))
+        return Conflict(
+            _("Another record still needs this one, or a record that this one needs is gone. Load the page again and look.")
+        )
     return Conflict(_("The database has refused these values; load the page again and look."))
 
 
@@ -133,7 +140,7 @@ def _labels(table: str | None, columns: list[str]) -> dict[str, str]:
 
 def _is_busy(error: OperationalError) -> bool:
     text = str(error.orig).lower()
-    return any(word in text for word in BUSY_WORDS) or getattr(error.orig, "sqlstate", None) in ("40001", "40P01", "53100", "53300", "55P03", "57P03")
+    return any(word in text for word in BUSY_WORDS) or getattr(error.orig, "sqlstate", None) in BUSY_STATES
 
 
 def _look_at_the_schema() -> None:
@@ -144,7 +151,10 @@ def _look_at_the_schema() -> None:
 
 
 def _unexpected() -> str:
-    return _("Something went wrong that should not. Nothing was saved. Please try again; if it happens again, tell an administrator the number of this request.")
+    return _(
+        "Something went wrong that should not. Nothing was saved. "
+        "Please try again; if it happens again, tell an administrator the number of this request."
+    )
 
 
 def _http(error: HTTPException) -> Problem:
@@ -227,5 +237,5 @@ def _page(problem: Problem) -> Response:
         log("web").error("error page failed", exc_info=failure)
         g.pop("_shell", None)
         _take_back()
-        text = f"<!doctype html><html lang='{escape(actor().language)}'><meta charset='utf-8'><title>{escape(facts['title'])}</title>"
-        return make_response(f"{text}<h1>{escape(facts['title'])}</h1><p>{escape(facts['sentence'])}</p><p>{escape(facts['request_id'])}</p></html>")
+        plain = Markup("<!doctype html><html lang='{0}'><meta charset='utf-8'><title>{1}</title><h1>{1}</h1><p>{2}</p><p>{3}</p></html>")
+        return make_response(plain.format(actor().language, facts["title"], facts["sentence"], facts["request_id"]))

@@ -10,13 +10,12 @@ from flask_appbuilder.api.manager import OpenApi
 from flask_appbuilder.security.decorators import protect
 
 from core.config import ROOT
-from core.context import actor
 from core.errors import Missing
 from core.fields import Field
 from core.i18n import gettext as _
 from core.options import options
-from core.rules import may, rights
-from core.web.api import MOST, readable
+from core.rules import may
+from core.web.api import MOST, readable, writable
 
 ERROR = {
     "type": "object",
@@ -25,26 +24,35 @@ ERROR = {
         "error": {"type": "string", "description": "A stable word for programs"},
         "message": {"type": "string", "description": "A full sentence for people"},
         "errors": {"type": "object", "additionalProperties": {"type": "string"}, "description": "One sentence for each field that is wrong"},
-        "reasons": {"type": "array", "items": {"type": "object"}, "description": "Why it was refused"},
+        "reasons": {"type": "array", "items": {"type": "object"}, "description": "Why"},
         "version": {"type": "integer", "description": "The version that is stored now, when somebody else was faster"},
         "request_id": {"type": "string"},
     },
 }
 RESPONSES = {
-    "400": "The request cannot be understood", "401": "Nobody is signed in", "403": "The person may not do this",
-    "404": "No such record, or none that this person may see", "409": "Somebody else changed the record meanwhile, or another record stands in the way",
-    "415": "The body is not JSON", "422": "Values that cannot be stored", "429": "Too many failed tries", "503": "Busy; try again later",
-}  # fmt: skip
-PARAMETERS: list[dict[str, Any]] = [
-    {"name": "filter", "in": "query", "description": "A filter tree as JSON", "content": {"application/json": {"schema": {"type": "object"}}}},
-    {"name": "q", "in": "query", "description": "Words to search for", "schema": {"type": "string"}},
-    {"name": "order", "in": "query", "description": "Field names separated by commas; “-” before a name for descending", "schema": {"type": "string"}},
-    {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": MOST, "default": 50}},
-    {"name": "after", "in": "query", "description": "The cursor “next” or “previous” of another page", "schema": {"type": "string"}},
-    {"name": "columns", "in": "query", "description": "Field names separated by commas; all without it", "schema": {"type": "string"}},
-    {"name": "count", "in": "query", "description": "“no” spares the counting", "schema": {"type": "string", "enum": ["yes", "no"], "default": "yes"}},
-]
-IF_MATCH = {"name": "If-Match", "in": "header", "description": "The ETag read with the record; another version is refused", "schema": {"type": "string"}}
+    "400": "The request cannot be understood",
+    "401": "Nobody is signed in",
+    "403": "The person may not do this",
+    "404": "No such record, or none that this person may see",
+    "409": "Somebody else changed the record meanwhile, or another record stands in the way",
+    "415": "The body is not JSON",
+    "422": "Values that cannot be stored",
+    "429": "Too many failed tries",
+    "503": "Busy; try again later",
+}
+TEXT = {"type": "string"}
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "filter": {"description": "A filter tree as JSON", "content": {"application/json": {"schema": {"type": "object"}}}},
+    "q": {"description": "Words to search for", "schema": TEXT},
+    "order": {"description": "Field names separated by commas; “-” before a name for descending", "schema": TEXT},
+    "limit": {"schema": {"type": "integer", "minimum": 1, "maximum": MOST, "default": 50}},
+    "after": {"description": "The mark “next” of another page", "schema": TEXT},
+    "before": {"description": "The mark “previous” of another page", "schema": TEXT},
+    "columns": {"description": "Field names separated by commas; all without it", "schema": TEXT},
+    "count": {"description": "“no” spares the counting", "schema": {"type": "string", "enum": ["yes", "no"], "default": "yes"}},
+    "id": {"in": "path", "required": True, "schema": {"type": "integer"}},
+    "If-Match": {"in": "header", "description": "The ETag read with the record; another version is refused", "schema": TEXT},
+}
 
 
 class OpenApiDescription(OpenApi):
@@ -70,7 +78,10 @@ class OpenApiDescription(OpenApi):
         spec.options["info"] = {"description": "Records of this installation. Links are ids; what the person may not see does not exist."}
         spec.components.schema("Error", ERROR)
         for code, text in RESPONSES.items():
-            spec.components.response(code, {"description": text, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}})
+            content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+            spec.components.response(code, {"description": text, "content": content})
+        for name, facts in PARAMETERS.items():
+            spec.components.parameter(name, facts.get("in", "query"), {"name": name, "in": "query", **facts})
         for resource in current_app.appbuilder.baseviews:  # type: ignore[attr-defined]
             if isinstance(resource, BaseApi):
                 resource.add_api_spec(spec)
@@ -83,11 +94,13 @@ def describe(spec: Any, model: type) -> None:
     """Schemas and addresses of one model."""
     table = model.__tablename__
     fields = readable(model)
-    writable = {name: one for name, one in fields.items() if _writable(model, one)}
-    out = {"type": "object", "title": model.label, "description": model.description, "properties": {name: schema_of(one) for name, one in fields.items()}}
-    needed = [name for name, one in writable.items() if one.required and one.default is None and one.number_rule is None]
-    into = {"type": "object", "additionalProperties": False, "properties": {name: schema_of(one) for name, one in writable.items()}}
-    change = {**into, "properties": {**into["properties"], "version": {"type": "integer", "description": "The version that was read"}}}  # type: ignore[dict-item]
+    open_fields = {name: one for name, one in fields.items() if writable(model, one)}
+    properties = {name: schema_of(one) for name, one in fields.items()}
+    out = {"type": "object", "title": model.label, "description": model.description, "properties": properties}
+    needed = [name for name, one in open_fields.items() if one.required and one.default is None and one.number_rule is None]
+    ours = {name: properties[name] for name in open_fields}
+    into = {"type": "object", "additionalProperties": False, "properties": ours}
+    change = {**into, "properties": {**ours, "version": {"type": "integer", "description": "The version that was read"}}}
     spec.components.schema(table, out)
     spec.components.schema(f"{table}.new", {**into, **({"required": needed} if needed else {})})
     spec.components.schema(f"{table}.change", change)
@@ -102,26 +115,21 @@ def describe(spec: Any, model: type) -> None:
             "count_capped": {"type": "boolean", "description": "There are more than “count”"},
         },
     }
-    pk = {"name": "id", "in": "path", "required": True, "schema": {"type": "integer"}}
-    listing = {"get": _operation(model, "List", many, (400, 401, 403), parameters=PARAMETERS)}
-    item = {"get": _operation(model, "Read", one, (401, 403, 404), parameters=[pk, PARAMETERS[5]])}
+    list_words = ("filter", "q", "order", "limit", "after", "before", "columns", "count")
+    listing = {"get": _operation(model, "List", many, (400, 401, 403), parameters=list_words)}
+    item = {"get": _operation(model, "Read", one, (401, 403, 404), parameters=("id", "columns"))}
     if may("create", model):
         listing["post"] = _operation(model, "Create", one, (400, 401, 403, 409, 415, 422), body=f"{table}.new", status="201")
     if may("edit", model):
-        item["put"] = _operation(model, "Change", one, (400, 401, 403, 404, 409, 415, 422), body=f"{table}.change", parameters=[pk, IF_MATCH])
+        problems = (400, 401, 403, 404, 409, 415, 422)
+        item["put"] = _operation(model, "Change", one, problems, body=f"{table}.change", parameters=("id", "If-Match"))
     if may("delete", model):
         gone = {"type": "object", "properties": {"id": {"type": "integer"}}}
-        item["delete"] = _operation(model, "Delete", gone, (401, 403, 404, 409, 422), parameters=[pk, IF_MATCH])
+        item["delete"] = _operation(model, "Delete", gone, (401, 403, 404, 409, 422), parameters=("id", "If-Match"))
     base = f"/api/v1/{table}"
     spec.path(path=f"{base}/", operations=listing)
     spec.path(path=f"{base}/{{id}}", operations=item)
     spec.path(path=f"{base}/_info", operations={"get": _operation(model, "Fields and rights", {"type": "object"}, (401, 403))})
-
-
-def _writable(model: type, one: Field) -> bool:
-    if one.system or one.readonly or one.kind.name == "formula":
-        return False
-    return actor().system or rights().field_access(model, one) == "write"
 
 
 def schema_of(one: Field) -> dict[str, Any]:
@@ -149,7 +157,7 @@ def schema_of(one: Field) -> dict[str, Any]:
 
 def _operation(
     model: type, summary: str, answer: dict[str, Any], problems: tuple[int, ...], *, body: str = "", status: str = "200",
-    parameters: list[dict[str, Any]] | None = None,
+    parameters: tuple[str, ...] = (),
 ) -> dict[str, Any]:  # fmt: skip
     made: dict[str, Any] = {
         "tags": [model.label_many],
@@ -161,7 +169,7 @@ def _operation(
         },
     }
     if parameters:
-        made["parameters"] = parameters
+        made["parameters"] = list(parameters)  # names of components
     if body:
         made["requestBody"] = {"required": True, "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{body}"}}}}
     return made

@@ -149,7 +149,8 @@ def _tidy(connection: Connection) -> None:
     """Drop sessions that ended by time; done at each sign-in, which is rare enough and often enough."""
     moment = now()
     # The longest limits that can be set: this must not read settings, since a transaction is open.
-    connection.execute(delete(sessions).where((sessions.c.seen_at < moment - timedelta(days=7)) | (sessions.c.created_at < moment - timedelta(days=90))))
+    old = (sessions.c.seen_at < moment - timedelta(days=7)) | (sessions.c.created_at < moment - timedelta(days=90))
+    connection.execute(delete(sessions).where(old))
 
 
 def _write(session: BrowserSession) -> None:

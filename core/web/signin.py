@@ -132,7 +132,8 @@ def setup() -> Any:
 
 def zones() -> list[str]:
     """Names of time zones to choose from."""
-    return sorted(name for name in available_timezones() if "/" in name and not name.startswith(("Etc/", "posix", "right", "SystemV"))) + ["UTC"]
+    left_out = ("Etc/", "posix/", "right/", "SystemV/")
+    return [*sorted(name for name in available_timezones() if "/" in name and not name.startswith(left_out)), "UTC"]
 
 
 def remove_first_password(password: str) -> None:
@@ -156,6 +157,5 @@ def _next() -> str:
     """Where the person wanted to go, if that is a page of ours."""
     wanted = request.values.get("next", "")
     parts = urlsplit(wanted)
-    if not wanted.startswith("/") or wanted.startswith(("//", "/\\")) or parts.scheme or parts.netloc or "\\" in wanted or any(ord(one) < 32 for one in wanted):
-        return "/"
-    return wanted
+    ours = wanted.startswith("/") and not wanted.startswith("//") and not parts.scheme and not parts.netloc
+    return wanted if ours and "\\" not in wanted and wanted.isprintable() else "/"
