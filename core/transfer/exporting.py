@@ -1,0 +1,239 @@
+"""Exports: any list as CSV or Excel, row by row, with the rights of whoever asks, and nothing in it that a spreadsheet would run."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from flask import current_app, has_app_context
+from sqlalchemy import select
+
+from core import journal
+from core.context import acting, actor, local
+from core.db import db
+from core.errors import Broken, Refused
+from core.fields import Field
+from core.i18n import gettext as _
+from core.listing import page
+from core.model import model_label, model_of
+from core.records import QUIET, records
+from core.rules import may, rights
+from core.transfer.cells import defused, is_number, starts_a_formula
+from core.transfer.links import BETWEEN, written
+
+CHUNK = 500
+MOST_EXCEL_ROWS = 1_048_575
+NUMBERS = ("integer", "decimal", "money", "formula")
+Progress = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class ExportOutcome:
+    """What was written."""
+
+    rows: int
+    path: Path
+
+    def __str__(self) -> str:
+        return _("Rows written to %(file)s: %(count)s.", file=self.path, count=f"{self.rows:,}")
+
+
+def export_fields(model: type, names: Iterable[str] = ()) -> list[Field]:
+    """The columns of an export: those asked for, or every field that the acting person sees, the title first, owner and department last.
+
+    Raises `Broken` for a name that there is not, or that he does not see.
+    """
+    from core.filters import field_named, filter_fields
+
+    if chosen := [field_named(name, model) for name in names if name]:
+        return [one for one in chosen if one.kind.name not in ("json", "file")]
+    seen = [one for one in filter_fields(model).values() if not (one.system or one.hidden or one.sensitive)]
+    rank = {model.title_field: -1, "owner": 1, "department": 2}
+    return sorted((one for one in seen if one.kind.name not in ("json", "file")), key=lambda one: rank.get(one.name, 0))
+
+
+def export_rows(
+    model: type,
+    filter: Any = None,
+    search: str | None = None,
+    order: Any = None,
+    fields: Iterable[str] = (),
+    ids: Iterable[int] | None = None,
+) -> Iterator[list[str]]:
+    """The heading, then each record as texts, read in chunks by key-set: memory does not grow with the number of rows.
+
+    Checks the right to export and writes the journal before the first row is given out. With ``ids`` only those records.
+    Texts are as they are; `csv_lines` defuses them. Raises `Refused` or `Broken` at once, not in the middle.
+    """
+    gate, verdict = records(model), may("export", model)
+    if not verdict:
+        raise Refused(_("You may not export %(label)s.", label=model_label(model, many=True)), verdict)
+    columns = export_fields(model, fields)
+    if not columns:
+        raise Broken(_("There is no column to export."))
+    wanted = None if ids is None else list(dict.fromkeys(ids))
+    count = len(wanted) if wanted is not None else gate.count(filter, search)
+    _tell_the_journal(model, {"rows": count, "filter": filter, "search": search, "fields": [one.name for one in columns]})
+    return _walk(model, columns, filter, search, order, wanted)
+
+
+def csv_lines(rows: Iterable[list[str]]) -> Iterator[bytes]:
+    """Rows as the bytes of a CSV file that every spreadsheet opens rightly: UTF-8 with a mark, lines end as Windows likes it."""
+    yield "\ufeff".encode()
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    for row in rows:
+        writer.writerow([cell if is_number(cell) else defused(cell) for cell in row])
+        if buffer.tell() > 65_536:
+            yield buffer.getvalue().encode()
+            buffer.seek(0)
+            buffer.truncate()
+    yield buffer.getvalue().encode()
+
+
+def run_export(
+    table: str, path: Path | str, *, fields: Sequence[str] = (), filter: Any = None, search: str | None = None, order: Any = None,
+    ids: Iterable[int] | None = None, progress: Progress | None = None,
+) -> ExportOutcome:  # fmt: skip
+    """Write records of the model of ``table`` to ``path``, ``.csv`` or ``.xlsx`` by its ending; complete, or not at all."""
+    path, model = Path(path), model_of(table)
+    if path.suffix.lower() not in (".csv", ".xlsx"):
+        raise Broken(_("Please let the file end in .csv or .xlsx; “%(file)s” does not.", file=path.name))
+    rows = _counted(export_rows(model, filter, search, order, fields, ids), progress)
+    part = path.with_name(path.name + ".part")
+    try:
+        if path.suffix.lower() == ".csv":
+            with part.open("wb") as stream:
+                for piece in csv_lines(rows):
+                    stream.write(piece)
+        else:
+            _write_workbook(part, rows, model_label(model, many=True))
+        part.replace(path)
+    except OSError as error:
+        raise Broken(_("“%(file)s” cannot be written: %(why)s.", file=path, why=error.strerror or str(error))) from None
+    finally:
+        part.unlink(missing_ok=True)
+    return ExportOutcome(rows.count, path)
+
+
+class _counted:
+    """Rows, counted while they pass; the heading is none."""
+
+    def __init__(self, rows: Iterator[list[str]], progress: Progress | None) -> None:
+        self.rows, self.progress, self.count = rows, progress, -1
+
+    def __iter__(self) -> Iterator[list[str]]:
+        for row in self.rows:
+            self.count += 1
+            if self.progress is not None and self.count and self.count % 10_000 == 0:
+                self.progress(_("%(count)s rows", count=f"{self.count:,}"))
+            yield row
+
+
+def _write_workbook(path: Path, rows: Iterable[list[str]], title: str) -> None:
+    # Heavy, and most requests never need it.
+    from xlsxwriter import Workbook
+
+    book = Workbook(
+        str(path), {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    )
+    try:
+        sheet = book.add_worksheet("".join(letter for letter in title if letter not in "[]:*?/\\")[:31] or None)
+        bold, as_text = book.add_format({"bold": True}), book.add_format({"quote_prefix": True})
+        sheet.freeze_panes(1, 0)
+        for place, row in enumerate(rows):
+            if place > MOST_EXCEL_ROWS:
+                raise Broken(_("An Excel sheet holds %(count)s rows; please export as CSV, or filter first.", count=f"{MOST_EXCEL_ROWS:,}"))
+            for column, text in enumerate(row):
+                if place == 0:
+                    sheet.write_string(0, column, text, bold)
+                elif text:
+                    # A string cell runs nothing; the mark keeps it a string when somebody types into it.
+                    sheet.write_string(
+                        place, column, text if starts_a_formula(text) else defused(text), as_text if starts_a_formula(text) else None
+                    )
+    finally:
+        book.close()
+
+
+# -- rows -------------------------------------------------------------------------------------------------------------
+
+
+def _walk(model: type, columns: list[Field], filter: Any, search: str | None, order: Any, ids: list[int] | None) -> Iterator[list[str]]:
+    yield [one.title for one in columns]
+    for found in _pages(model, filter, search, order, ids):
+        found = _exportable(model, found)
+        names = {one.name: written(one.target, _linked_ids(one, found)) for one in columns if one.kind.name in ("link", "links")}
+        for record in found:
+            yield [_cell(one, one.get(record), names.get(one.name, {})) for one in columns]
+
+
+def _pages(model: type, filter: Any, search: str | None, order: Any, ids: list[int] | None) -> Iterator[list[Any]]:
+    if ids is not None:
+        for start in range(0, len(ids), CHUNK):
+            yield records(model).many(ids[start : start + CHUNK])
+        return
+    after: str | None = None
+    while True:
+        some = page(model, filter, search, order if order is not None else "id", limit=CHUNK, after=after, count=False)
+        yield some.rows
+        after = some.next
+        if after is None:
+            return
+
+
+def _exportable(model: type, found: list[Any]) -> list[Any]:
+    """Those records that the person may not only read but export."""
+    if actor().system or not found:
+        return found
+    reach = rights().row_filter(model, "export")
+    if reach is None:
+        return found
+    table = model.__table__
+    allowed = set(
+        db.session.execute(select(table.c.id).where(table.c.id.in_([one.id for one in found]), reach), execution_options=QUIET).scalars()
+    )
+    return [one for one in found if one.id in allowed]
+
+
+def _linked_ids(one: Field, found: list[Any]) -> set[int]:
+    values = (one.get(record) for record in found)
+    return {each for value in values if value for each in (value if isinstance(value, list) else [value])}
+
+
+def _cell(one: Field, value: Any, names: dict[int, str]) -> str:
+    """One value as an import reads it back: options and links by name, numbers and moments in full."""
+    if value is None or value == []:
+        return ""
+    kind = one.kind.name
+    if kind == "link":
+        return names.get(value, "")
+    if kind == "links":
+        return BETWEEN.join(names[each] for each in value if each in names)
+    if kind in NUMBERS:
+        return str(one.json(value))
+    if kind == "datetime":
+        return local(value).replace(tzinfo=None).isoformat(" ", "microseconds" if value.microsecond else "seconds")
+    return one.text(value)
+
+
+def _tell_the_journal(model: type, facts: dict[str, Any]) -> None:
+    """Write who took what out. A GET cannot write, so it is done beside it, in a transaction of its own."""
+
+    def write() -> None:
+        journal.write(model.__tablename__, 0, "export", {name: [None, value] for name, value in facts.items() if value is not None})
+
+    session = db.session()
+    if not session.execution_options.get("mortise_read_only") or not has_app_context():
+        write()
+        return
+    with current_app.app_context(), acting(replace(actor(), memo={})):
+        try:
+            write()
+            db.session.commit()
+        finally:
+            db.remove()

@@ -1,0 +1,230 @@
+"""Tables from files as firms have them: CSV in four encodings and with four separators, and Excel workbooks."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import Broken
+from core.i18n import gettext as _
+from core.transfer.cells import text_of
+
+LARGEST_FILE = 512 * 2**20
+LARGEST_UNPACKED = 1024 * 2**20
+MOST_COLUMNS = 200
+LONGEST_LINE = 4 * 2**20
+LONGEST_CELL = csv.field_size_limit()
+MOST_BREAKS = 200
+"""A cell with more line breaks than this is no cell, but a quotation mark that nobody closed."""
+PIECE = 2**20
+SEPARATORS = ",;\t|"
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f]")
+
+
+@dataclass(slots=True)
+class Sheet:
+    """A table that was read once from end to end and found readable."""
+
+    path: Path
+    encoding: str
+    separator: str
+    count: int
+    """Lines with something in them, the heading included."""
+    skip: int = 0
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """(line in the file, cells) of each line with something in it."""
+        return _rows(self.path, self.encoding, self.separator, self.skip)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Sheet]:
+    """The table in a file. It is read to its end first: what cannot be read is refused (`Broken`) before anything is written."""
+    try:
+        size = path.stat().st_size
+        if not path.is_file():
+            raise Broken(_("“%(file)s” is not a file.", file=path.name))
+        with path.open("rb") as stream:
+            head = stream.read(4096)
+    except OSError as error:
+        raise Broken(_("“%(file)s” cannot be opened: %(why)s.", file=path.name, why=error.strerror or str(error))) from None
+    if size > LARGEST_FILE:
+        raise Broken(_("“%(file)s” is larger than %(limit)s MB. Please split it.", file=path.name, limit=LARGEST_FILE // 2**20))
+    if not head.strip(b"\0\xef\xbb\xbf\xff\xfe \t\r\n"):
+        raise Broken(_("“%(file)s” is empty.", file=path.name) if not head.strip(b"\xef\xbb\xbf\xff\xfe \t\r\n") else _not_a_table(path))
+    if head.startswith(b"PK"):
+        with tempfile.TemporaryDirectory(prefix="mortise-import-") as folder:
+            yield _checked(_from_workbook(path, Path(folder) / "table.csv"), "utf-8", ",", path.name)
+        return
+    if head.startswith((b"\xd0\xcf\x11\xe0", b"%PDF", b"{\\rtf")):
+        raise Broken(_("“%(file)s” is neither CSV nor an Excel workbook (.xlsx). Please save it as one of these.", file=path.name))
+    encoding = _encoding(path, head)
+    with path.open(encoding=encoding, newline="") as text:
+        first = text.read(PIECE)
+    if _CONTROLS.search(first):
+        raise Broken(_not_a_table(path))
+    named = re.match(r"sep=(.)\r?\n", first)
+    yield _checked(path, encoding, named[1] if named else _separator(first), path.name, 1 if named else 0)
+
+
+def _not_a_table(path: Path) -> str:
+    return _("“%(file)s” does not hold a table of text. Please export it again as CSV or as an Excel workbook (.xlsx).", file=path.name)
+
+
+# -- CSV --------------------------------------------------------------------------------------------------------------
+
+
+def _encoding(path: Path, head: bytes) -> str:
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return _decodes(path, "utf-16") and "utf-16"
+    if b"\0" in head:
+        # Latin and digits in UTF-16 have a zero in every second byte, always the same one.
+        even, odd = head[::2].count(0), head[1::2].count(0)
+        if max(even, odd) < len(head) / 10 or min(even, odd) > max(even, odd) / 10:
+            raise Broken(_not_a_table(path))
+        name = "utf-16-le" if odd > even else "utf-16-be"
+        return _decodes(path, name) and name
+    try:
+        _decodes(path, "utf-8")
+        return "utf-8-sig"
+    except Broken as damaged:
+        if head.startswith(codecs.BOM_UTF8) or _mostly_utf8(path):
+            raise
+        try:
+            return _decodes(path, "gb18030") and "gb18030"
+        except Broken:
+            raise Broken(
+                _("“%(file)s” is neither UTF-8 nor GB18030. Please save it as “CSV UTF-8” and try again.", file=path.name)
+            ) from damaged
+
+
+def _decodes(path: Path, encoding: str) -> bool:
+    """True when the whole file is in this encoding; `Broken` names the first line that is not, or one that never ends."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    lines, since = 1, 0
+    with path.open("rb") as stream:
+        while True:
+            piece = stream.read(PIECE)
+            try:
+                decoder.decode(piece, final=not piece)
+            except UnicodeDecodeError as error:
+                line = lines + piece[: error.start].count(b"\n")
+                raise Broken(
+                    _("“%(file)s” is damaged in line %(line)s: it cannot be read as %(encoding)s.", file=path.name, line=line,
+                      encoding=encoding.upper())
+                ) from None  # fmt: skip
+            if not piece:
+                return True
+            lines += piece.count(b"\n")
+            end = max(piece.rfind(b"\n"), piece.rfind(b"\r"))
+            since = since + len(piece) if end < 0 else len(piece) - end
+            if since > LONGEST_LINE:
+                raise Broken(_("Line %(line)s of “%(file)s” does not end. This is not a table.", line=lines, file=path.name))
+
+
+def _mostly_utf8(path: Path) -> bool:
+    """True when but a few letters are no UTF-8: then the file is damaged, not in another encoding."""
+    with path.open("rb") as stream:
+        text = stream.read(4 * PIECE).decode("utf-8", "replace")
+    bad = text.count("\ufffd")
+    return sum(letter > "\x7f" for letter in text) - bad > 10 * bad
+
+
+def _separator(text: str) -> str:
+    """The separator that cuts the first lines into the most columns."""
+    lines = text.splitlines(keepends=True)[:20]
+    best, most = ",", 1.0
+    for mark in SEPARATORS:
+        try:
+            widths = sorted(len(row) for row in csv.reader(lines, delimiter=mark) if any(row))
+        except csv.Error:
+            continue
+        if widths and widths[len(widths) // 2] > most:
+            best, most = mark, widths[len(widths) // 2]
+    return best
+
+
+def _rows(path: Path, encoding: str, separator: str, skip: int) -> Iterator[tuple[int, list[str]]]:
+    with path.open(encoding=encoding, newline="") as stream:
+        reader = csv.reader(stream, delimiter=separator)
+        for _line in range(skip):
+            next(reader, None)
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                yield reader.line_num, row
+
+
+def _checked(path: Path, encoding: str, separator: str, name: str, skip: int = 0) -> Sheet:
+    """The sheet, after one walk from end to end."""
+    count = line = 0
+    try:
+        for line, row in _rows(path, encoding, separator, skip):
+            count += 1
+            if len(row) > MOST_COLUMNS:
+                raise Broken(_("“%(file)s” has more than %(limit)s columns in line %(line)s.", file=name, limit=MOST_COLUMNS, line=line))
+            if any(cell.count("\n") > MOST_BREAKS for cell in row):
+                raise Broken(_("In “%(file)s” a quotation mark before line %(line)s is not closed.", file=name, line=line))
+    except csv.Error:
+        raise Broken(
+            _("“%(file)s” cannot be read after line %(line)s: a cell has more than %(limit)s characters, or a quotation mark is open.",
+              file=name, line=line, limit=f"{LONGEST_CELL:,}")
+        ) from None  # fmt: skip
+    if count == 0:
+        raise Broken(_("“%(file)s” is empty.", file=name))
+    return Sheet(path, encoding, separator, count, skip)
+
+
+# -- workbooks --------------------------------------------------------------------------------------------------------
+
+
+def _from_workbook(path: Path, target: Path) -> Path:
+    """The first sheet of a workbook with something in it, written as a CSV file; memory does not grow with it."""
+    # Heavy, and most requests never need it.
+    from openpyxl import load_workbook
+
+    unreadable = _("“%(file)s” is not an Excel workbook, or it is damaged. Please save it again as .xlsx or as CSV.", file=path.name)
+    try:
+        with zipfile.ZipFile(path) as packed:
+            if sum(one.file_size for one in packed.infolist()) > LARGEST_UNPACKED:
+                raise Broken(_("“%(file)s” is too large when unpacked. Please split it.", file=path.name))
+        book = load_workbook(path, read_only=True, data_only=True, keep_links=False)
+        try:
+            for sheet in book.worksheets:
+                if _copy_sheet(sheet, target):
+                    break
+            else:
+                raise Broken(_("“%(file)s” is empty.", file=path.name))
+        finally:
+            book.close()
+    except Broken:
+        raise
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise Broken(unreadable) from None
+    except Exception as error:
+        # The library raises what it meets: errors of XML and zlib, KeyError, ValueError.
+        raise Broken(unreadable) from error
+    return target
+
+
+def _copy_sheet(sheet: Any, target: Path) -> bool:
+    sheet.reset_dimensions()
+    found = False
+    with target.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        for row in sheet.iter_rows(max_col=MOST_COLUMNS + 1, values_only=True):
+            cells = [text_of(value) for value in row]
+            while cells and not cells[-1]:
+                cells.pop()
+            found = found or bool(cells)
+            writer.writerow(cells or [""])
+    return found
