@@ -47,7 +47,7 @@ def create_app(config: Config | None = None, *, check_schema: bool = True, **ove
         db.engine.hide_parameters = True
 
     # 4. Addons: every one on disk is read, whether it is on or off.
-    load_all(addon_folders or config.addons, strict=config.strict)
+    load_all(config.addons, strict=config.strict)
 
     # 5. The way of each request: who asks, may he, one transaction; and what is said when something goes wrong.
     gate.register(app)

@@ -23,7 +23,7 @@ ERROR = {
     "properties": {
         "error": {"type": "string", "description": "A stable word for programs"},
         "message": {"type": "string", "description": "A full sentence for people"},
-        "errors": {"type": "object", "additionalProperties": {"type": "string"}, "description": "One sentence for each field that is wrong"},
+        "errors": {"type": "object", "additionalProperties": {"type": "string"}, "description": "A sentence for each wrong field"},
         "reasons": {"type": "array", "items": {"type": "object"}, "description": "Why"},
         "version": {"type": "integer", "description": "The version that is stored now, when somebody else was faster"},
         "request_id": {"type": "string"},
