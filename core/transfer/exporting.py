@@ -27,6 +27,9 @@ from core.transfer.links import BETWEEN, written
 
 CHUNK = 500
 MOST_EXCEL_ROWS = 1_048_575
+LONGEST_EXCEL_TEXT = 32_767
+EXACT_DIGITS = 15
+"""Excel keeps no more digits of a number; longer ones are written as text."""
 NUMBERS = ("integer", "decimal", "money", "formula")
 Progress = Callable[[str], None]
 
@@ -57,13 +60,9 @@ def export_fields(model: type, names: Iterable[str] = ()) -> list[Field]:
 
 
 def export_rows(
-    model: type,
-    filter: Any = None,
-    search: str | None = None,
-    order: Any = None,
-    fields: Iterable[str] = (),
+    model: type, filter: Any = None, search: str | None = None, order: Any = None, fields: Iterable[str] = (),
     ids: Iterable[int] | None = None,
-) -> Iterator[list[str]]:
+) -> Iterator[list[str]]:  # fmt: skip
     """The heading, then each record as texts, read in chunks by key-set: memory does not grow with the number of rows.
 
     Checks the right to export and writes the journal before the first row is given out. With ``ids`` only those records.
@@ -103,7 +102,7 @@ def run_export(
     path, model = Path(path), model_of(table)
     if path.suffix.lower() not in (".csv", ".xlsx"):
         raise Broken(_("Please let the file end in .csv or .xlsx; “%(file)s” does not.", file=path.name))
-    rows = _counted(export_rows(model, filter, search, order, fields, ids), progress)
+    rows = _Passing(export_rows(model, filter, search, order, fields, ids), progress)
     part = path.with_name(path.name + ".part")
     try:
         if path.suffix.lower() == ".csv":
@@ -111,7 +110,8 @@ def run_export(
                 for piece in csv_lines(rows):
                     stream.write(piece)
         else:
-            _write_workbook(part, rows, model_label(model, many=True))
+            numbers = {place for place, one in enumerate(export_fields(model, fields)) if one.kind.name in NUMBERS}
+            _write_workbook(part, rows, model_label(model, many=True), numbers)
         part.replace(path)
     except OSError as error:
         raise Broken(_("“%(file)s” cannot be written: %(why)s.", file=path, why=error.strerror or str(error))) from None
@@ -120,7 +120,7 @@ def run_export(
     return ExportOutcome(rows.count, path)
 
 
-class _counted:
+class _Passing:
     """Rows, counted while they pass; the heading is none."""
 
     def __init__(self, rows: Iterator[list[str]], progress: Progress | None) -> None:
@@ -134,28 +134,32 @@ class _counted:
             yield row
 
 
-def _write_workbook(path: Path, rows: Iterable[list[str]], title: str) -> None:
+def _write_workbook(path: Path, rows: Iterable[list[str]], title: str, numbers: set[int]) -> None:
     # Heavy, and most requests never need it.
     from xlsxwriter import Workbook
 
-    book = Workbook(
-        str(path), {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-    )
+    book = Workbook(str(path), {"constant_memory": True})
     try:
-        sheet = book.add_worksheet("".join(letter for letter in title if letter not in "[]:*?/\\")[:31] or None)
+        sheet = book.add_worksheet("".join(letter for letter in title if letter not in "[]:*?/\\'")[:31] or None)
         bold, as_text = book.add_format({"bold": True}), book.add_format({"quote_prefix": True})
         sheet.freeze_panes(1, 0)
+        heading: list[str] = []
         for place, row in enumerate(rows):
+            heading = heading or row
             if place > MOST_EXCEL_ROWS:
                 raise Broken(_("An Excel sheet holds %(count)s rows; please export as CSV, or filter first.", count=f"{MOST_EXCEL_ROWS:,}"))
             for column, text in enumerate(row):
+                if len(text) > LONGEST_EXCEL_TEXT:
+                    raise Broken(_("A text in “%(field)s” is too long for Excel; please export as CSV.", field=heading[column]))
                 if place == 0:
                     sheet.write_string(0, column, text, bold)
-                elif text:
+                elif column in numbers and is_number(text) and len(text) <= EXACT_DIGITS:
+                    sheet.write_number(place, column, float(text))
+                elif starts_a_formula(text):
                     # A string cell runs nothing; the mark keeps it a string when somebody types into it.
-                    sheet.write_string(
-                        place, column, text if starts_a_formula(text) else defused(text), as_text if starts_a_formula(text) else None
-                    )
+                    sheet.write_string(place, column, text, as_text)
+                elif text:
+                    sheet.write_string(place, column, defused(text))
     finally:
         book.close()
 
