@@ -352,6 +352,17 @@ def _give_back(connection: Connection, kept: tuple[dict[str, int], dict[str, tup
             connection.exec_driver_sql(statement)
 
 
+def run_to(connection: Connection, heads: dict[str, str] | None) -> None:
+    """Bring a database that nobody else uses to these revisions by addon; None: to the newest of all."""
+    known = branches()
+    _make_version_table(connection)
+    for addon, branch in known.items():
+        target = branch.head if heads is None else heads.get(addon)
+        if target:
+            for _revision in _steps(connection, branch, target):
+                pass
+
+
 # Writing and checking revisions
 
 

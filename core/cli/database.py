@@ -105,8 +105,8 @@ def _backup(chosen: Any) -> int:
 
 
 def _restore(chosen: Any) -> int:
-    from core.backup import inspect_backup, restore
     from core.cli.house import connected
+    from core.restore import inspect_backup, restore
 
     config = connected()
     found = inspect_backup(chosen.file)

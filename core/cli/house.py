@@ -40,14 +40,16 @@ def operator() -> Actor:
 
 
 @contextmanager
-def house(config: Config | None = None, *, title: str = "", strict: bool = False) -> Iterator[Config]:
+def house(config: Config | None = None, *, title: str = "") -> Iterator[Config]:
     """Inside, the database is open and up to date, addons are loaded, and the system acts through the door “command line”.
 
     What was changed is committed at the end, as one batch called ``title``; nothing of it when the block raises.
     """
+    from core.app import create_app
     from core.migrate import status
 
-    config = connected(config, strict=strict)
+    config = config or load(log_level="warning", log_format="text")
+    app = create_app(config)
     state = status()
     if not state.ok:
         raise Stop(state.sentence)
@@ -55,7 +57,7 @@ def house(config: Config | None = None, *, title: str = "", strict: bool = False
         say(f"Note: {state.sentence}")
     who = operator()
     who.batch_title = title[:200] or None
-    with acting(who), system("command line"):
+    with app.app_context(), acting(who), system("command line"):
         try:
             yield config
             db.session.commit()
