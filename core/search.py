@@ -16,7 +16,7 @@ from core.db import db
 from core.errors import Broken, Misbuilt
 from core.fields import Field
 from core.i18n import gettext as _
-from core.model import fields_of, is_half
+from core.model import FabModel, fields_of, is_half
 from core.search_words import All, Token, question, title_key, tokens
 
 __all__ = ["create_search", "drop_search", "index_records", "matches", "rebuild", "search_fields", "settle", "title_key"]
@@ -61,6 +61,11 @@ def drop_search(connection: sa.Connection) -> None:
     """Take the search index out of the database."""
     for statement in _DROP if connection.dialect.name == "sqlite" else _DROP[1:]:
         connection.exec_driver_sql(statement)
+
+
+@sa.event.listens_for(FabModel.metadata, "after_create")
+def _with_all_tables(_target: Any, connection: sa.Connection, **_more: Any) -> None:
+    create_search(connection)
 
 
 _bases: dict[int, str] = {}
