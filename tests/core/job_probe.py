@@ -72,6 +72,7 @@ def leave_many(count):
         progress(number + 1, count, f"part {number}")
         job_runner.reached(f"chunk {number}")
         checkpoint(next=number + 1)
+        job_runner.reached(f"between {number}")
         if cancelled():
             return
 
@@ -129,6 +130,9 @@ def main() -> None:
                 _child(asked)
             children.add(pid)
             answer = {"pid": pid}
+        elif asked["do"] == "clear":
+            answer = {"cleared": len(children)}
+            _clear(children)
         else:
             flags = os.WNOHANG | (os.WUNTRACED if asked["stopped"] else 0)
             pid, status = os.waitpid(asked["pid"], flags)
@@ -138,11 +142,15 @@ def main() -> None:
                 if answer["status"] != "stopped":
                     children.discard(pid)
         print(json.dumps(answer), flush=True)
+    _clear(children)
+
+
+def _clear(children: set) -> None:
     for pid in children:
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+    children.clear()
 
 
 def _child(asked: dict) -> None:
@@ -232,6 +240,10 @@ class Nursery:
         """Ask a process to end in order, and wait for it."""
         os.kill(pid, signal.SIGTERM)
         return self.wait(pid)
+
+    def clear(self) -> None:
+        """Kill whatever a test that failed has left."""
+        self._ask(do="clear")
 
     def log(self) -> str:
         """What all processes wrote."""
