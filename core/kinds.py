@@ -125,10 +125,10 @@ class PhoneKind(TextKind):
         if isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
         value = narrow(super().clean(value, field))
-        if re.fullmatch(r"\d(\.\d+)?E\+\d+", value, re.IGNORECASE):
-            raise Wrong(_("“%(value)s” lost its digits in a spreadsheet; format the column as text and export it again.", value=value))
         parts = [" ".join(part.split()) for part in re.split(r"[,;/、\n]+", value) if part.strip()]
         for part in parts:
+            if re.fullmatch(r"\d(\.\d+)?E\+\d+", part, re.IGNORECASE):
+                raise Wrong(_("“%(value)s” lost its digits in a spreadsheet; format the column as text and export it again.", value=part))
             digits = re.sub(r"\D", "", part)
             if not self._allowed.fullmatch(part) or not 5 <= len(digits) <= 24:
                 raise Wrong(_("“%(value)s” is not a phone number.", value=part[:40]))
