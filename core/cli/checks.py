@@ -16,6 +16,7 @@ from typing import Any
 
 from core.cli import say
 
+MOST_LINES = 5
 Finding = tuple[bool, str, str]
 """(fine, what was looked at, in words what was found)"""
 
@@ -60,9 +61,13 @@ def _check(chosen: Any) -> int:
             say(f"Addon {name} is broken. {sentence}")
         return 1
     problems = [] if chosen.no_tables else differences()
+    by_addon: dict[str, list[str]] = {}
     for sentence in problems:
-        addon = sentence.split(":", 1)[0]
-        say(f"{sentence} Type: run.py migrate --make {addon}" if "not made by any" in sentence else sentence)
+        by_addon.setdefault(sentence.split(":", 1)[0], []).append(sentence)
+    for addon, sentences in by_addon.items():
+        for sentence in sentences[:MOST_LINES]:
+            say(sentence)
+        say((f"{addon}: and {len(sentences) - MOST_LINES} more. " if len(sentences) > MOST_LINES else "") + f"Type: run.py migrate --make {addon}")
     schema = _schema()
     if not schema[0]:
         say(schema[2])

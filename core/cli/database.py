@@ -73,7 +73,7 @@ def _migrate(chosen: Any) -> int:
     state = status()
     if state.missing_folders:
         say(f"Note: {state.sentence}")
-    for name in without_tables():
+    for name in without_tables()[:5]:
         say(f"Note: {name} has models without tables; type: run.py migrate --make {name}")
     print(f"{count} revision{'' if count == 1 else 's'} run; the database is up to date." if count else "The database is up to date.")
     if password:
