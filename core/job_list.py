@@ -10,6 +10,7 @@ from core.context import actor, now
 from core.db import db
 from core.errors import Conflict, Missing
 from core.i18n import gettext as _
+from core.i18n import t
 from core.jobs import core_job, jobs
 
 
@@ -67,5 +68,8 @@ def _row(job_id: int) -> Any:
 
 def _shown(row: Any) -> dict[str, Any]:
     known = jobs().get(row.name)
-    names = "id name addon state attempts user_id created_at started_at finished_at cancel_asked done total text last_error"
-    return {**{name: getattr(row, name) for name in names.split()}, "title": known.title if known else row.name, "due_at": row.due_at}
+    names = "id name addon state attempts user_id created_at started_at finished_at cancel_asked done total text"
+    title = t(known.title) if known else row.name
+    # Our own sentences were kept in English, since nobody in particular read them then.
+    error = t(row.last_error) if row.last_error else None
+    return {**{name: getattr(row, name) for name in names.split()}, "due_at": row.due_at, "title": title, "last_error": error}

@@ -24,6 +24,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from core.context import Actor, acting, now
 from core.db import db
 from core.errors import Asleep, Busy, Conflict, Problem
+from core.i18n import gettext as _
 from core.jobs import Job, LeaseLost, Running, core_heartbeat, core_job, core_schedule, jobs, look, running, same_work
 
 log = logging.getLogger("mortise.jobs")
@@ -127,7 +128,7 @@ def _do(run: Running) -> None:
     if run.job is None:
         raise LookupError(f"There is no job called {run.row.name} in this version.")
     if run.attempt > run.retries + 1:
-        raise _Over(f"The process that ran this job ended in the middle, {run.attempt - 1} times.")
+        raise _Over(_("The process that ran this job ended in the middle of it each time."))
     if run.row.cancel_asked:
         run.cancel_seen = True
     with acting(_actor_of(run.row, run.job)):
@@ -164,7 +165,7 @@ def _actor_of(row: Any, one: Job) -> Actor:
         with look() as connection:
             found = connection.execute(select(users.c.username, users.c.name, users.c.active).where(users.c.id == row.user_id)).first()
         if (found is None or not found.active) and not row.by_system:
-            raise _Over("The person who asked for this may not sign in any more.")
+            raise _Over(_("The person who asked for this may not sign in any more."))
         if found is not None:
             who.login, who.name = found.username, found.name or found.username
     return who

@@ -304,6 +304,7 @@ def _commit_only_with_the_claim(session: Any) -> None:
     """Whoever commits inside a job (a chunk of an import, `checkpoint`), does so only as long as the job is ours."""
     run = running.get()
     if run is not None and not run.finishing and not session.in_nested_transaction():
+        session.flush()  # the row of the job is locked last and shortest, and hooks may still tell their progress
         run.claim_still_holds()
 
 

@@ -11,11 +11,12 @@ import subprocess
 import sys
 import time
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flask import Flask
-from sqlalchemy import Column, Integer, MetaData, String, Table, insert
+from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select
 
 import core.addons
 import core.journal
@@ -26,7 +27,7 @@ from core import job_runner
 from core.context import actor
 from core.db import db
 from core.errors import Refused
-from core.jobs import cancelled, checkpoint, core_job, current_job, job, progress, remembered
+from core.jobs import cancelled, checkpoint, core_heartbeat, core_job, core_schedule, current_job, job, progress, remembered
 from core.model import Model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,6 +48,42 @@ def make_tables() -> None:
     """Everything core has, and one table that jobs leave their effect in."""
     Model.metadata.create_all(db.engine)
     own.create_all(db.engine)
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Flask]:
+    """The probe's application on ``url`` in this process; whatever database other tests use here comes back afterwards."""
+    before = db.engine
+    db.session.remove()
+    db.engine = None
+    app = make_app(url)
+    make_tables()
+    with app.app_context():
+        yield app
+        db.session.remove()
+    db.engine.dispose()
+    db.engine = before
+    db.session.configure(bind=before)
+
+
+def clear_rows() -> None:
+    """No jobs, no schedules, no effects."""
+    db.session.remove()
+    with db.short() as connection:
+        for table in (core_job, core_schedule, core_heartbeat, effect):
+            connection.execute(table.delete())
+
+
+def notes() -> list[str]:
+    """What jobs have left."""
+    with db.short() as connection:
+        return sorted(connection.execute(select(effect.c.note)).scalars())
+
+
+def states() -> dict[int, str]:
+    """The state of each job by its id."""
+    with db.short() as connection:
+        return dict(connection.execute(select(core_job.c.id, core_job.c.state)).all())
 
 
 def leave(note: str) -> None:
@@ -75,6 +112,19 @@ def leave_many(count):
         job_runner.reached(f"between {number}")
         if cancelled():
             return
+
+
+@job
+def leave_many_until_cancelled(count):
+    """Leaves effects, and asks each time whether it is still wanted."""
+    for number in range(count):
+        if cancelled():
+            return
+        leave(f"part {number}")
+        current_job().asked = 0.0
+        progress(number + 1, count, f"part {number}")
+        job_runner.reached(f"part {number}")
+        checkpoint()
 
 
 @job(retries=2, retry_after=100)

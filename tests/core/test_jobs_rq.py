@@ -15,7 +15,7 @@ from sqlalchemy import select
 from core.db import db
 from core.jobs import core_job
 from tests import servers
-from tests.core.job_probe import LEASE, Nursery, effect, leave_many, leave_one, make_app, make_tables
+from tests.core.job_probe import LEASE, Nursery, clear_rows, connected, leave_many, leave_one, notes, states
 
 POINTS = [
     "before claim", "inside claim", "after claim", "before job", "job begins", "job wrote",
@@ -33,38 +33,16 @@ def nursery(tmp_path_factory):
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def url(request, tmp_path_factory):
     found = f"sqlite:///{tmp_path_factory.mktemp('db')}/jobs.db" if request.param == "sqlite" else servers.fresh_database("jobs_rq")
-    before = db.engine
-    db.session.remove()
-    db.engine = None
-    app = make_app(found)
-    make_tables()
-    with app.app_context():
+    with connected(found):
         yield found
-        db.session.remove()
-    db.engine.dispose()
-    db.engine = before
-    db.session.configure(bind=before)
 
 
 @pytest.fixture(autouse=True)
 def empty(url, nursery, tmp_path):
     nursery.folder = tmp_path
-    db.session.remove()
-    with db.short() as connection:
-        connection.execute(core_job.delete())
-        connection.execute(effect.delete())
+    clear_rows()
     yield
     nursery.clear()
-
-
-def notes():
-    with db.short() as connection:
-        return sorted(connection.execute(select(effect.c.note)).scalars())
-
-
-def states():
-    with db.short() as connection:
-        return dict(connection.execute(select(core_job.c.id, core_job.c.state)).all())
 
 
 def attempts(made):
@@ -172,6 +150,29 @@ def test_four_runners_share_two_hundred_jobs_and_none_is_done_twice(nursery, url
     pids = [nursery.start("loop", url, once=True) for _ in range(4)]
     assert [nursery.wait(pid) for pid in pids] == [0] * 4, nursery.log()
     assert notes() == [f"{number:03}" for number in range(200)]
+
+
+def test_a_runner_that_is_told_to_stop_finishes_its_job_and_leaves_the_next(nursery, url):
+    first, second = leave_one.later(note="first"), leave_one.later(note="second")
+    db.session.commit()
+    loop = nursery.start("loop", url, stop_at="job begins")
+    assert nursery.wait(loop, stopped=True) == "stopped"
+    os.kill(loop, signal.SIGTERM)
+    os.kill(loop, signal.SIGCONT)
+    assert nursery.wait(loop) == 0
+    assert states() == {first: "done", second: "queued"}
+
+
+def test_a_job_whose_process_dies_each_time_is_given_up(nursery, url):
+    one = leave_one.later(note="deadly")
+    db.session.commit()
+    with db.short() as connection:
+        connection.execute(core_job.update().values(attempts=leave_one.retries))
+    assert nursery.wait(nursery.start("perform", url, id=one, kill_at="job wrote")) == -signal.SIGKILL
+    time.sleep(LEASE + 0.1)
+    assert nursery.wait(nursery.start("loop", url, once=True)) == 0
+    assert states() == {one: "dead"}
+    assert notes() == []
 
 
 # -- rq ---------------------------------------------------------------------------------------------------------------
