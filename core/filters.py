@@ -59,6 +59,13 @@ def compile_filter(tree: Any, model: type) -> ColumnElement[bool]:
     return true() if tree is None else _Compiler().node(tree, model, 1, False)
 
 
+def describe(tree: Any, model: type) -> str:
+    """The tree as a sentence in the person's language; empty for no filter. Raises `Broken` like `compile_filter`."""
+    from core.filter_words import describe as told
+
+    return told(tree, model)
+
+
 def filter_fields(model: type) -> dict[str, Field]:
     """The fields of ``model`` that the acting person may filter and sort by."""
     everything = fields_of(model)
@@ -77,7 +84,7 @@ def field_named(name: str, model: type) -> Field:
     """The field called ``name``; `Broken` when the model has none, or the person may not see it."""
     found = filter_fields(model).get(name)
     if found is None:
-        raise Broken(_("%(model)s has no field “%(field)s”. Please check the name.", model=model_label(model), field=name[:80]))
+        raise Broken(_("%(model)s has no field “%(field)s”. Please check the name.", model=model_label(model), field=tidy(name)[:80]))
     return found
 
 
@@ -100,7 +107,7 @@ class _Compiler:
 
     def node(self, tree: Any, model: type, level: int, negated: bool) -> ColumnElement[bool]:
         if not isinstance(tree, dict):
-            shown = str(tree)[:80]
+            shown = tidy(str(tree))[:80]
             raise Broken(_('A part of a filter has to look like {"field": …, "op": …, "value": …}; this one is “%(part)s”.', part=shown))
         names = set(tree)
         if not names:
@@ -123,7 +130,7 @@ class _Compiler:
             return self.search(tree["search"], model, negated)
         if "field" in names and names <= {"field", "op", "value"}:
             return self.leaf(tree, model, negated)
-        words = ", ".join(sorted(map(str, names)))[:80]
+        words = tidy(", ".join(sorted(map(str, names))))[:80]
         raise Broken(_("A part of a filter has and, or, not, search, or field with op and value; this one has “%(words)s”.", words=words))
 
     def search(self, text: Any, model: type, negated: bool) -> ColumnElement[bool]:
@@ -143,9 +150,9 @@ class _Compiler:
         if not dot:
             return self.compare(field, model, op, value, negated)
         if field.kind.name not in ("link", "links") or field.target is None:
-            raise Broken(_("“%(field)s” is no link, so nothing can follow its dot.", field=first[:80]))
+            raise Broken(_("“%(field)s” is no link, so nothing can follow its dot.", field=tidy(first)[:80]))
         if "." in second:
-            raise Broken(_("“%(field)s” goes over more than one link; a filter can follow one.", field=name[:80]))
+            raise Broken(_("“%(field)s” goes over more than one link; a filter can follow one.", field=tidy(name)[:80]))
         target = _awake(field, model)
         inner = field_named(second, target)
         self.check(inner, op)
@@ -157,7 +164,7 @@ class _Compiler:
     def check(self, field: Field, op: str) -> None:
         if op not in field.kind.ops:
             known = ", ".join(field.kind.ops)
-            raise Broken(_("“%(field)s” cannot be compared by “%(op)s”; it knows %(ops)s.", field=field.title, op=op[:40], ops=known))
+            raise Broken(_("“%(field)s” cannot be compared by “%(op)s”; it knows %(ops)s.", field=field.title, op=tidy(op)[:40], ops=known))
 
     def compare(self, field: Field, model: type, op: str, value: Any, negated: bool, checked: bool = False) -> ColumnElement[bool]:
         if not checked:
