@@ -221,18 +221,22 @@ def _find(connection: Connection, typed: str) -> Any:
 def _count_failure(connection: Connection, keys: dict[str, int]) -> int:
     """Count one failure under each of ``keys``; or, when one of them is in its pause, count nothing and return its seconds."""
     moment = now()
-    query = select(attempts).where(attempts.c.key.in_(list(keys)))
+    insert = (sqlite if db.is_sqlite else postgresql).insert
+    for key in sorted(keys):
+        # The row is there before it is locked, so that the first tries, when they come at once, wait for each other too.
+        fresh = {"key": key, "failures": 0, "changed_at": moment}
+        connection.execute(insert(attempts).values(fresh).on_conflict_do_nothing())
+    query = select(attempts).where(attempts.c.key.in_(list(keys))).order_by(attempts.c.key)
     known = {row.key: row for row in connection.execute(query if db.is_sqlite else query.with_for_update())}
     left = [row.blocked_until - moment for row in known.values() if row.blocked_until and row.blocked_until > moment]
     if left:
         return max(1, round(max(left).total_seconds()))
-    insert = (sqlite if db.is_sqlite else postgresql).insert
     for key, free in keys.items():
-        row = known.get(key)
-        failures = 1 + (row.failures if row and row.changed_at > moment - FORGIVEN_AFTER else 0)
+        row = known[key]
+        failures = 1 + (row.failures if row.changed_at > moment - FORGIVEN_AFTER else 0)
         pause = min(timedelta(seconds=2 ** min(failures - free, 20)), LONGEST_PAUSE) if failures >= free else timedelta()
-        values: dict[str, Any] = {"failures": failures, "blocked_until": moment + pause if pause else None, "changed_at": moment}
-        connection.execute(insert(attempts).values(key=key, **values).on_conflict_do_update(index_elements=["key"], set_=values))
+        values = {"failures": failures, "blocked_until": moment + pause if pause else None, "changed_at": moment}
+        connection.execute(update(attempts).where(attempts.c.key == key).values(values))
     return 0
 
 

@@ -1,0 +1,15 @@
+"""What all tests share: the plugin of `core.testing`, with the addons of the repository and those made for tests."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+pytest_plugins = ["core.testing"]
+
+
+@pytest.fixture(scope="session")
+def addon_folders() -> list[Path]:
+    """The addons of the repository, the two-file addon, and a law office with a model for each way of reaching a row."""
+    return [ROOT / "addons", ROOT / "tests" / "core" / "two_files", ROOT / "tests" / "core" / "law"]
