@@ -96,6 +96,11 @@ class Shell:
         return settings_module(request.path)
 
     @property
+    def everything(self) -> list[Any]:
+        """All modules, the settings last: what launcher and start page show."""
+        return [*self.modules, *([self.settings] if self.settings else [])]
+
+    @property
     def rail(self) -> list[Any]:
         """The modules that fit on the rail."""
         from core.web.menu import ON_THE_RAIL
