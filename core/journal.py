@@ -157,12 +157,14 @@ def changes_of(record: Any) -> dict[str, tuple[Any, Any]]:
     found: dict[str, tuple[Any, Any]] = {}
     fields = type(record).__fields__
     fresh = state.key is None
+    if fresh:
+        return _first_values(record, state)
     for one in fields.values():
         if one.kind.name == "links":
             history = state.attrs[one.name].history
             if history.added or history.deleted:
                 before = sorted(item.id for item in [*history.unchanged, *history.deleted])
-                found[one.name] = (None if fresh else before, sorted(item.id for item in [*history.unchanged, *history.added]))
+                found[one.name] = (before, sorted(item.id for item in [*history.unchanged, *history.added]))
             continue
         old, new, changed = _change(state, one)
         if changed and old != new:
@@ -176,6 +178,22 @@ def changes_of(record: Any) -> dict[str, tuple[Any, Any]]:
                 if old_values.get(name) != new_values.get(name):
                     found[name] = (old_values.get(name), new_values.get(name))
     return found
+
+
+def _first_values(record: Any, state: Any) -> dict[str, tuple[Any, Any]]:
+    """What a new record begins with. An import makes thousands of them, and asking SQLAlchemy's history for each value is slow."""
+    given, found = state.dict, {}
+    for one in type(record).__fields__.values():
+        if one.kind.name == "links":
+            new = sorted(item.id for item in given.get(one.name) or ()) or None
+        elif one.kind.name == "link" and one.name in given:
+            # The author may have set the object instead of its id.
+            new = _change(state, one)[1]
+        else:
+            new = given.get(one.key)
+        if new is not None:
+            found[one.name] = (None, one.kind.json(new))
+    return found | {name: (None, value) for name, value in sorted((given.get("custom") or {}).items()) if value is not None}
 
 
 def _change(state: Any, one: Field) -> tuple[Any, Any, bool]:
@@ -225,15 +243,16 @@ def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
             if inspect(record).key is not None and not session.is_modified(record):
                 continue
             verb = "create" if inspect(record).key is None else "edit"
-            changes = changes_of(record)
             if hooks.has("before_save", model):
-                hooks.call("before_save", model, record=record, changes=changes)
+                hooks.call("before_save", model, record=record, changes=changes_of(record))
             prepare(record, verb)
-            pending[record] = (verb, changes)
+            pending[record] = (verb, {})
+    # What hooks and the house itself have put in is written, journalled and checked like everything else.
+    pending = {record: (verb, {} if verb == "delete" else changes_of(record)) for record, (verb, _none) in pending.items()}
     check_writes(session, pending)
     session.info["pending"] = {
-        record: (verb, {name: [value, None] for name, value in snapshot(record).items()} if verb == "delete" else changes_of(record))
-        for record, (verb, _changes) in pending.items()
+        record: (verb, {name: [value, None] for name, value in snapshot(record).items()} if verb == "delete" else changes)
+        for record, (verb, changes) in pending.items()
     }
 
 

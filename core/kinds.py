@@ -27,7 +27,8 @@ LARGEST_ID = 2**31 - 1
 
 def tidy(text: str) -> str:
     """A typed line as people mean it: full-width digits and Latin made normal, no control characters, no blanks at the ends."""
-    text = "".join(ch for ch in text if ch in "\n\t" or unicodedata.category(ch)[0] != "C")
+    if not text.isprintable():
+        text = "".join(ch for ch in text if ch in "\n\t" or unicodedata.category(ch)[0] != "C")
     return text.strip().strip("\u3000")
 
 

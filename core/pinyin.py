@@ -39,7 +39,8 @@ class Table:
     blocks: list[tuple[int, array[int]]]
     words: dict[str, str]
     others: dict[str, str]
-    longest: int
+    longest: dict[str, int]
+    """The length of the longest word that begins with these two characters."""
 
     def reading(self, char: str) -> str | None:
         """The usual reading of one character, or None when it has none."""
@@ -83,7 +84,7 @@ def syllables(run: str) -> list[str]:
     found: list[str] = []
     at = 0
     while at < len(run):
-        for length in range(min(known.longest, len(run) - at), 1, -1):
+        for length in range(min(known.longest.get(run[at : at + 2], 0), len(run) - at), 1, -1):
             word = known.words.get(run[at : at + length])
             if word is not None:
                 found += word.split()
@@ -159,7 +160,10 @@ def _unpack(packed: bytes) -> Table:
             numbers.byteswap()
         blocks.append((start, numbers))
     words = {word: sys.intern(reading) for word, reading in facts["words"].items()}
-    return Table(facts["syllables"], blocks, words, facts["others"], max(map(len, words)))
+    longest: dict[str, int] = {}
+    for word in words:
+        longest[word[:2]] = max(len(word), longest.get(word[:2], 0))
+    return Table(facts["syllables"], blocks, words, facts["others"], longest)
 
 
 def _pack() -> bytes:

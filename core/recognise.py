@@ -12,7 +12,9 @@ from core.model import fields_of
 
 Keys = Sequence[str] | Sequence[Sequence[str]]
 Identity = tuple[tuple[str, ...], tuple[Any, ...]]
-PLAIN = ("text", "code", "phone", "email", "integer", "decimal", "money", "date", "datetime", "link", "choice")
+TELLING = ("text", "code", "phone", "email", "date", "datetime", "integer", "decimal", "money")
+"""Kinds whose values few records share; a thousand records have the same category."""
+WHOLE = ("long", "choices", "links", "json")
 
 
 def key_chain(keys: Keys) -> list[tuple[str, ...]]:
@@ -62,26 +64,34 @@ def _same_key(model: type, key: tuple[str, ...], wanted: dict[int, tuple[Any, ..
 
 
 def _same_values(model: type, wanted: dict[int, dict[str, Any]]) -> dict[int, Any]:
-    """Records that have every value a row gives, looked up by the title, or by the first plain field where a row has no title."""
+    """Records that have every value a row gives, looked up by the title, or by the first telling field where a row has no title."""
     fields = fields_of(model)
     known: dict[int, Any] = {}
     by_field: dict[str, dict[int, dict[str, Any]]] = {}
-    for place, values in wanted.items():
-        names = [name for name in (model.title_field, *fields) if values.get(name) is not None and fields[name].kind.name in PLAIN]
+    for place, row in wanted.items():
+        values = {name: value for name, value in row.items() if value not in (None, [])}
+        names = [name for name in (model.title_field, *fields) if name in values and fields[name].kind.name in TELLING]
         if names:
             by_field.setdefault(names[0], {})[place] = values
+            continue
+        same = [fields[name].column(model) == value for name, value in values.items() if fields[name].kind.name not in WHOLE]
+        alike = _newest_first(model, select(model).where(*same).limit(1)) if same else []
+        if alike and _has(fields, alike[0], values):
+            known[place] = alike[0]
     for name, rows in by_field.items():
         one = fields[name]
         candidates: dict[Any, list[Any]] = {}
         for record in _newest_first(model, select(model).where(one.column(model).in_({values[name] for values in rows.values()}))):
             candidates.setdefault(one.get(record), []).insert(0, record)
         for place, values in rows.items():
-            given = {each: value for each, value in values.items() if value not in (None, [])}
-            for record in candidates.get(values[name], ()):
-                if all(fields[each].get(record) == value for each, value in given.items()):
-                    known[place] = record
-                    break
+            record = next((record for record in candidates.get(values[name], ()) if _has(fields, record, values)), None)
+            if record is not None:
+                known[place] = record
     return known
+
+
+def _has(fields: dict[str, Any], record: Any, values: dict[str, Any]) -> bool:
+    return all(fields[name].get(record) == value for name, value in values.items())
 
 
 def _newest_first(model: type, query: Any) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from core.pinyin import is_han, other_readings, pairs, splits, syllables
@@ -20,17 +21,24 @@ GRAM = 5
 _CJK = "\u3005\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U000323af"
 _parts = re.compile(rf"[{_CJK}]+|[^\W_{_CJK}]+")
 _between = re.compile(r"[\s()\[\]{}<>《》〈〉【】「」『』“”\"'·・•\-—–_.,、，。&/]+")
+_accents = re.compile("[\u0300-\u036f]")
+_han = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+_runs = re.compile(f"[{_han}]+|[^{_han}]+")
 _numbers = re.compile(r"[0-9]{3,}")
 _phone = re.compile(r"\+?[0-9(][0-9\s\-().]*")
 
 
 def fold(text: str) -> str:
     """Text as it is compared: full-width as half-width, no capitals, no accents on Latin letters, no control characters."""
+    if text.isprintable() and unicodedata.is_normalized("NFKD", text) and not _accents.search(text):
+        # Most Chinese and plain Latin: nothing to take away.
+        return unicodedata.normalize("NFKC", text).casefold()
     text = unicodedata.normalize("NFKD", text)
     text = "".join(ch for ch in text if not "\u0300" <= ch <= "\u036f" and (unicodedata.category(ch)[0] != "C" or ch in "\n\t"))
     return unicodedata.normalize("NFKC", text).casefold()
 
 
+@lru_cache(maxsize=2048)
 def title_key(text: str) -> str:
     """What a title sorts by on every database: digits, Latin, then Chinese by pinyin; at most 120 characters, compared by bytes."""
     text = " ".join(fold(text[: SORT_KEY * 2]).split())[:SORT_KEY]
@@ -45,13 +53,7 @@ def title_key(text: str) -> str:
 
 
 def _han_runs(text: str) -> list[str]:
-    runs: list[str] = []
-    for char in text:
-        if runs and is_han(char) == is_han(runs[-1][0]):
-            runs[-1] += char
-        else:
-            runs.append(char)
-    return runs
+    return _runs.findall(text)
 
 
 def tokens(value: str, kind: str) -> set[str]:
