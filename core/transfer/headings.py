@@ -27,7 +27,7 @@ COMMON = {
     "phones": "phone phone_number mobile mobile_phone cell tel landline 手机 手機 手机号 手机号码 手機號碼 移动电话 行動電話 座机 "
     "市話 固定电话 电话 電話 电话号码 電話號碼 联系电话 聯絡電話 办公电话 公司电话 公司電話 联系方式 聯絡方式",
     "email": "mail e_mail email_address 邮箱 郵箱 电子邮箱 電子信箱 邮件 信箱 电子邮件 電子郵件",
-    "address": "addr 联系地址 聯絡地址 通讯地址 通訊地址 公司地址 详细地址 詳細地址",
+    "address": "addr 地址 联系地址 聯絡地址 通讯地址 通訊地址 公司地址 详细地址 詳細地址",
     "remarks": "remark note notes comment comments 备注 備註 说明 說明 描述",
     "owner": "salesperson account_manager 业务员 業務員 业务 業務 销售 销售员 客户经理 客戶經理 跟进人 负责人 負責人 归属人",
     "department": "dept 部门 部門 所属部门 所屬部門",
