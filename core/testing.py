@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextvars
 import itertools
 import json
+import secrets
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -31,7 +32,7 @@ from core.db import db, make_engine
 from core.model import FabModel, model_of
 from core.people import Department, MortiseUser, Post, RoleRow
 
-PASSWORD = "correct horse 1"
+PASSWORD = "correct horse 1"  # noqa: S105 - of people who live for one test
 both_databases = pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True)
 
 _generations = itertools.count(1000)
@@ -98,7 +99,7 @@ class House:
             extra = ":".join(str(one) for one in self.addon_folders if one != ROOT / "addons")
             config = load(
                 {"MORTISE_ENV": "test"}, data_dir=str(self.folder / "data"), addon_folders=extra, database_url=self.template("sqlite"),
-                secret_key="a key for tests, long enough to be one", firm_name="Test & Co",
+                secret_key=secrets.token_hex(20), firm_name="Test & Co",
             )  # fmt: skip
             self._app = create_app(config, check_schema=False)
             self._app.testing = False  # errors become pages here too, as they do for people
@@ -250,7 +251,7 @@ def clock(app: Flask) -> context.Clock:
 def create(app: Flask) -> Callable[..., Any]:
     """``create(Client, name="Li", owner=user)`` or ``create("crm_client", …)``: a record, made by the system and committed."""
 
-    def make(model: Any, **values: Any) -> Any:
+    def make(model: Any, /, **values: Any) -> Any:
         from core.prepare import prepare
 
         record = (model_of(model) if isinstance(model, str) else model)(**values)
@@ -296,6 +297,19 @@ def create_user(app: Flask, create: Callable[..., Any]) -> Callable[..., Mortise
         return user
 
     return make
+
+
+@pytest.fixture
+def acting_as(app: Flask, create_user: Callable[..., MortiseUser]) -> Callable[..., Any]:
+    """``with acting_as("li"):`` — the block runs with this person's rights, as a screen's request would."""
+
+    @contextmanager
+    def act(who: str | MortiseUser, **values: Any) -> Iterator[Actor]:
+        user = _user(who, create_user, values)
+        with context.acting(Actor(user_id=user.id, login=user.username, name=user.name or "", door="screen")) as person:
+            yield person
+
+    return act
 
 
 @pytest.fixture
