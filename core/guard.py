@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import event
-from sqlalchemy.orm import Mapper, ORMExecuteState, with_loader_criteria
+from sqlalchemy import Table, event
+from sqlalchemy.orm import Mapper, ORMExecuteState
+from sqlalchemy.orm.util import LoaderCriteriaOption
 from sqlalchemy.sql import visitors
 
 from core.context import actor
@@ -34,23 +35,52 @@ def _filter_reads(state: ORMExecuteState) -> None:
     for model in classes:
         reach = mine.row_filter(model, "read")
         if reach is not None:
-            criteria.append(with_loader_criteria(model, reach, include_aliases=True, propagate_to_loaders=False))
+            criteria.append(RowRule(model, reach, include_aliases=True, propagate_to_loaders=False))
     if criteria:
         state.statement = state.statement.options(*criteria)
 
 
+class RowRule(LoaderCriteriaOption):
+    """`with_loader_criteria`, and also where it has gaps: aliases joined by an ON of one's own, and joined loading.
+
+    SQLAlchemy leaves the criteria of such an alias on the class's own table, which compares the wrong rows, and applies
+    criteria to joined loading only when they go along to later loads as well, where the acting person may be another.
+    """
+
+    inherit_cache = True
+    _cache_key_traversal = LoaderCriteriaOption._traverse_internals
+
+    def _resolve_where_criteria(self, ext_info: Any) -> Any:
+        rule = super()._resolve_where_criteria(ext_info)
+        return ext_info._adapter.traverse(rule) if ext_info.is_aliased_class else rule
+
+    def get_global_criteria(self, attributes: dict[Any, Any]) -> None:
+        """Take part in compiling the statement, joined loading included."""
+        twin = RowRule(self.entity, self.where_criteria, include_aliases=True, propagate_to_loaders=True)
+        for mapper in self._all_mappers():
+            attributes.setdefault(("additional_entity_criteria", mapper), []).append(twin)
+
+
 def _classes_in(statement: Any) -> set[type]:
-    """The models that a statement touches, in sub-queries too; all models when it joins some by a loader option."""
+    """The models that a statement touches: named, in sub-queries, behind a join or an EXISTS, or by a loader option."""
     found: set[type] = set()
     for element in visitors.iterate(statement):
         entity = element._annotations.get("parententity") if hasattr(element, "_annotations") else None
         mapper: Mapper[Any] | None = getattr(entity, "mapper", None)
         if mapper is not None and (issubclass(mapper.class_, Recorded) or is_half(mapper.class_)):
             found.add(mapper.class_)
+        # The far side of `join(Case.client)` and `Case.client.has()` is there as a table only.
+        table = element if isinstance(element, Table) else getattr(element, "table", None)
+        if isinstance(table, Table) and table.name in models():
+            found.add(models()[table.name])
     for option in getattr(statement, "_with_options", ()):
         for part in getattr(option, "context", ()):
-            if ("lazy", "joined") in (getattr(part, "strategy", None) or ()):
-                return set(models().values())
+            for step in part.path.path:
+                target = getattr(step, "mapper", None)
+                if target is None:
+                    return {*found, *models().values()}
+                if issubclass(target.class_, Recorded):
+                    found.add(target.class_)
     return found
 
 
