@@ -75,17 +75,23 @@ def system(reason: str = "") -> Iterator[Actor]:
         yield before
         return
     session = db.session() if db.ready else None
+    # Inside a flush nothing can be flushed; what is pending there is checked by that flush itself.
+    flushes = session is not None and not session._flushing
+    if session is not None and flushes and (session.new or session.dirty or session.deleted):
+        # What the person has left pending is checked with the person's rights, never with the system's.
+        session.flush()
     seen = set(session.identity_map.values()) if session is not None else set()
     own = replace(before, system=True)
     token = _current.set(own)
     try:
         yield own
-        if session is not None and before.user_id is not None:
+        if session is not None and flushes and before.user_id is not None:
             session.flush()
-            for record in list(session.identity_map.values()):
-                if record not in seen:
-                    session.expunge(record)
     finally:
+        if session is not None and before.user_id is not None:
+            for record in list(session.identity_map.values()):
+                if record not in seen and (flushes or not session.is_modified(record)):
+                    session.expunge(record)
         _current.reset(token)
 
 
