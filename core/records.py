@@ -161,7 +161,7 @@ class Records:
                 continue
             column = one.column(self.model)
             query = select(column, self.model.id).where(column.in_({value for _place, _id, value in mine}))
-            stored: dict[Any, int] = dict(db.session.execute(query, execution_options=QUIET).tuples().all())
+            stored: dict[Any, int] = dict(db.session.execute(query, execution_options=QUIET).all())  # type: ignore[arg-type]
             in_this_lot: set[Any] = set()
             for place, record_id, value in mine:
                 if stored.get(value, record_id) != record_id or value in in_this_lot:
