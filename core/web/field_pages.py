@@ -35,6 +35,12 @@ def add_to(blueprint: Blueprint) -> None:
     blueprint.add_url_rule("/jump", view_func=jump)
 
 
+def kind_words(kind: str) -> str:
+    """What a kind of field is called."""
+    own = {"code": _("Number or code"), "links": _("Links to records")}
+    return own.get(kind) or option_label("core_custom_field.kind", kind)
+
+
 def _models() -> dict[str, type]:
     """The models whose fields are of interest to an administrator: those of addons that are on, then people."""
     from core.addons import enabled
@@ -65,7 +71,7 @@ def navigation(current: str) -> list[SimpleNamespace]:
         for table, model in _models().items()
     ]
     counts = dict(db.session.execute(select(Option.dictionary_id, func.count()).group_by(Option.dictionary_id)).all())
-    rows = db.session.execute(select(Dictionary.id, Dictionary.key, Dictionary.title, Dictionary.titles).order_by(Dictionary.id)).all()
+    rows = db.session.execute(select(Dictionary.id, Dictionary.key, Dictionary.title, Dictionary.titles).order_by(Dictionary.closed, Dictionary.id)).all()
     lists = [
         SimpleNamespace(
             title=dictionary_label(row.key, row.title, row.titles),
@@ -97,7 +103,7 @@ def _page(table: str, panel: SimpleNamespace | None = None, current: str = "") -
         if one.system or one.kind.name == "json":
             continue
         shown.append(SimpleNamespace(
-            name=name, title=one.title, custom=one.custom, kind=option_label("core_custom_field.kind", one.kind.name), icon=ICONS.get(one.kind.name, "forms"),
+            name=name, title=one.title, custom=one.custom, kind=kind_words(one.kind.name), icon=ICONS.get(one.kind.name, "forms"),
             required=one.required, hidden=one.hidden or name in hidden, url=f"{url}/{name}", current=name == current, addon=one.addon,
         ))  # fmt: skip
     own = sum(one.custom for one in shown)
@@ -235,7 +241,7 @@ def field(table: str, name: str) -> Any:
     values["title"] = values["title"] or one.title
     panel = _panel(one.title, here, values, errors)
     panel.name, panel.kind, panel.fixed = name, one.kind.name, not one.custom
-    panel.kind_title = option_label("core_custom_field.kind", one.kind.name)
+    panel.kind_title = kind_words(one.kind.name)
     if not one.custom:
         panel.switches = [each for each in panel.switches if each[0] in ("required", "hidden")]
     else:

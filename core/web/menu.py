@@ -32,6 +32,8 @@ class Entry:
     """What else it can be found by: English words, the table's name."""
     new_url: str = ""
     current: bool = False
+    in_bar: bool = True
+    """False: found in the launcher and on the overview, but not a word of the top bar."""
 
 
 @dataclass(slots=True)
@@ -142,6 +144,8 @@ def settings_module(path: str) -> Module | None:
     entries = [one for group in groups for one in group.entries]
     made.entries = [Entry(_("Overview"), "/settings/", "layout-grid", current=path == "/settings/")]
     made.entries += sorted(entries, key=lambda one: next((place for place, word in enumerate(order) if word in one.url), len(order)))
+    for one in made.entries:
+        one.in_bar = one.current or one.url.startswith("/settings/") or any(word in one.url for word in order)
     return made
 
 

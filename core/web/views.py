@@ -138,6 +138,7 @@ class View:
 
     def _automatic_columns(self, seen: dict[str, Field]) -> list[str]:
         plain = [name for name, one in seen.items() if not one.system and not one.custom and one.kind.name not in NOT_IN_LISTS]
+        plain.sort(key=lambda name: name in ("owner", "department"))
         custom = [name for name, one in seen.items() if one.custom and one.indexed and one.kind.name not in NOT_IN_LISTS]
         return [*plain[: AUTOMATIC_COLUMNS - len(custom[:2])], *custom[:2], *(["changed_at"] if "changed_at" in seen else [])]
 
@@ -147,6 +148,7 @@ class View:
         wanted = {title: [name for name in names.split() if name in seen] for title, names in self.form.items()}
         if not wanted:
             first = [name for name, one in seen.items() if not one.custom and one.kind.name != "long" and one.addon == self.model.addon]
+            first.sort(key=lambda name: name in ("owner", "department"))
             wanted = {self.model.label: first, "Text": [name for name, one in seen.items() if not one.custom and one.kind.name == "long"]}
         named = {name for names in wanted.values() for name in names}
         for one in self._awake_places():
