@@ -283,7 +283,10 @@ def system_columns() -> dict[str, Any]:
         "changed_by_id": mapped_column(Integer, ForeignKey("ab_user.id", ondelete="RESTRICT"), nullable=True, sort_order=903),
         "version": mapped_column(Integer, nullable=False, default=1, server_default="1", sort_order=904),
         "custom": mapped_column(MutableDict.as_mutable(_json()), nullable=True, active_history=True, sort_order=905),
-        "title_key": mapped_column(String(120), nullable=True, index=True, sort_order=906),
+        # Compared by bytes, as SQLite does: lists then stand in the same order on every database.
+        "title_key": mapped_column(
+            String(120).with_variant(String(120, collation="C"), "postgresql"), nullable=True, index=True, sort_order=906
+        ),
     }
 
 

@@ -22,7 +22,7 @@ def shape_1() -> list[sa.Column[Any]]:
         sa.Column("changed_by_id", sa.Integer(), sa.ForeignKey("ab_user.id", ondelete="RESTRICT")),
         sa.Column("version", sa.Integer(), nullable=False, server_default="1"),
         sa.Column("custom", sa.JSON().with_variant(postgresql.JSONB(), "postgresql")),
-        sa.Column("title_key", sa.String(120), index=True),
+        sa.Column("title_key", sa.String(120).with_variant(sa.String(120, collation="C"), "postgresql"), index=True),
     ]
 
 

@@ -62,7 +62,7 @@ def upgrade():
         sa.Column("changed_by_id", sa.Integer(), sa.ForeignKey("ab_user.id", ondelete="RESTRICT")),
         sa.Column("version", sa.Integer(), nullable=False, server_default="1"),
         sa.Column("custom", sa.JSON().with_variant(postgresql.JSONB(), "postgresql")),
-        sa.Column("title_key", sa.String(120), index=True),
+        sa.Column("title_key", sa.String(120).with_variant(sa.String(120, collation="C"), "postgresql"), index=True),
         sa.Column("superior_id", sa.Integer(), sa.ForeignKey("ab_user.id", ondelete="RESTRICT"), index=True),
         sqlite_autoincrement=True,
     )
@@ -216,7 +216,7 @@ def upgrade():
         sa.Column("changed_by_id", sa.Integer(), sa.ForeignKey("ab_user.id", ondelete="RESTRICT")),
         sa.Column("version", sa.Integer(), nullable=False, server_default="1"),
         sa.Column("custom", sa.JSON().with_variant(postgresql.JSONB(), "postgresql")),
-        sa.Column("title_key", sa.String(120), index=True),
+        sa.Column("title_key", sa.String(120).with_variant(sa.String(120, collation="C"), "postgresql"), index=True),
         sqlite_autoincrement=True,
     )
     op.create_table(
