@@ -265,17 +265,32 @@ class Records:
             db.session.expire(record)
 
     def _number(self, fresh: Sequence[Any]) -> None:
-        from core.numbering import is_gapless, next_numbers
-
         for one in self.model.__fields__.values():
-            if one.number_rule is None or is_gapless(f"{self.model.__tablename__}.{one.name}"):
+            if one.number_rule is None:
                 continue
+            given = {one.get(record) for record in fresh}
             empty = [record for record in fresh if one.get(record) is None]
             if empty:
-                for record, number in zip(
-                    empty, next_numbers(f"{self.model.__tablename__}.{one.name}", len(empty), one.number_rule), strict=True
-                ):
+                for record, number in zip(empty, self._free_numbers(one, len(empty), given), strict=True):
                     one.set(record, number)
+
+    def _free_numbers(self, one: Field, count: int, given: set[Any]) -> list[str]:
+        """The next numbers of a rule; those that a record has already, from a file or typed, are passed over."""
+        from core.numbering import next_numbers
+
+        free: list[str] = []
+        ask = count
+        while len(free) < count:
+            drawn = next_numbers(f"{self.model.__tablename__}.{one.name}", ask, one.number_rule or "")
+            if one.unique:
+                column = one.column(self.model)
+                stored = db.session.execute(select(column).where(column.in_(drawn)), execution_options=QUIET).scalars()
+                taken = {*stored, *given}
+                drawn = [number for number in drawn if number not in taken]
+            free += drawn
+            # A whole stretch may be taken: ask for twice as many, to be beyond it soon.
+            ask = max(count - len(free), min(ask * 2, CHUNK))
+        return free[:count]
 
     def _flush_fresh(self, fresh: Sequence[tuple[Done, Any]], one: bool) -> None:
         if not fresh:
