@@ -117,7 +117,7 @@ def _target(cls: type, name: str, wanted: Any) -> tuple[str, Any]:
     if isinstance(wanted, str) or isinstance(wanted, typing.ForwardRef):
         wanted = wanted if isinstance(wanted, str) else wanted.__forward_arg__
         if wanted == cls.__name__:
-            return cls.__tablename__, wanted
+            return cls.__tablename__, cls
         for model in _models.values():
             if model.__name__ == wanted:
                 return model.__tablename__, model
@@ -161,7 +161,8 @@ def _build_field(
             f"{name}_id", Integer, ForeignKey(f"{made.target_table}.id", ondelete="RESTRICT"), nullable=optional, index=spec["index"],
             active_history=True, info=info,
         )  # fmt: skip
-        remote = {"remote_side": f"{cls.__name__}.id"} if target == cls.__name__ else {}
+        # A link to a record of the same kind points up, at one; without this SQLAlchemy takes it for a list of those below.
+        remote = {"remote_side": lambda: cls.id} if target is cls else {}
         return made, {
             f"{name}_id": column,
             name: relationship(target, foreign_keys=[column], lazy="select", **remote),
