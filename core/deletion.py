@@ -72,17 +72,18 @@ def delete_with_parts(found: Sequence[Any]) -> None:
                     )
                 }
             )
-        for record, link in cleared:
-            setattr(record, link.key, None)
-        for model in {type(one) for one in doomed}:
-            ids = [one.id for one in doomed if type(one) is model]
-            for share in session.execute(select(Share).where(Share.model == model.__tablename__, Share.record_id.in_(ids))).scalars():
-                session.delete(share)
-            for file in attached(model, ids):
-                session.delete(file)
-        for record in doomed:
-            for one in type(record).__fields__.values():
-                if one.kind.name == "links":
-                    getattr(record, one.name)
-            session.delete(record)
-        flush()
+        with session.begin_nested():
+            for record, link in cleared:
+                setattr(record, link.key, None)
+            for model in {type(one) for one in doomed}:
+                ids = [one.id for one in doomed if type(one) is model]
+                for share in session.execute(select(Share).where(Share.model == model.__tablename__, Share.record_id.in_(ids))).scalars():
+                    session.delete(share)
+                for file in attached(model, ids):
+                    session.delete(file)
+            for record in doomed:
+                for one in type(record).__fields__.values():
+                    if one.kind.name == "links":
+                        getattr(record, one.name)
+                session.delete(record)
+            flush()

@@ -114,6 +114,9 @@ def batch_id() -> int:
     """The batch of this request, job or `batch` block; made with the first change in it."""
     who = actor()
     found = who.memo.get("batch_id")
+    if found is not None and db.session().info.pop("check_batch", False):
+        if not db.session.execute(select(batches.c.id).where(batches.c.id == found)).first():
+            found = None
     if found is None:
         session = db.session()
         values = {"at": now(), "user_id": who.user_id, "door": who.door, "title": who.batch_title, "undoes": who.memo.get("undoes")}
@@ -307,6 +310,14 @@ def _forget(session: Session) -> None:
 def _after_commit(session: Session) -> None:
     _forget(session)
     session.info.pop("new_batch", None)
+
+
+@event.listens_for(MortiseSession, "after_soft_rollback")
+def _after_soft_rollback(session: Session, previous: Any) -> None:
+    for key in ("pending", "saved"):
+        session.info.pop(key, None)
+    # The batch's row may have been made inside the savepoint that was just rolled back.
+    session.info["check_batch"] = previous.nested
 
 
 @event.listens_for(MortiseSession, "after_rollback")

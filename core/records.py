@@ -297,13 +297,10 @@ class Records:
             return
         session = db.session()
         try:
-            if one:
-                session.add(fresh[0][1])
+            # In a savepoint: what a hook refuses leaves nothing pending behind.
+            with session.begin_nested():
+                session.add_all([record for _done, record in fresh])
                 flush()
-            else:
-                with session.begin_nested():
-                    session.add_all([record for _done, record in fresh])
-                    flush()
             for done, record in fresh:
                 done.record = record
         except Problem:
@@ -336,8 +333,9 @@ class Records:
         good, wrong = cleaned
         if wrong:
             raise Invalid(wrong)
-        self._apply(record, good)
-        flush()
+        with db.session.begin_nested():
+            self._apply(record, good)
+            flush()
         return record
 
     def _put(self, record: Any, one: Field, value: Any) -> None:
@@ -358,14 +356,13 @@ class Records:
 
     def edit_many(self, ids: Iterable[int], values: dict[str, Any]) -> int:
         """Change many records alike, all or none; returns how many. Raises as `edit` does."""
-        changed = 0
-        for record in self._reachable(ids, "edit"):
-            self._apply(record, self._cleaned(values))
-            changed += 1
-            if changed % CHUNK == 0:
-                flush()
-        flush()
-        return changed
+        found = self._reachable(ids, "edit")
+        good = self._cleaned(values)
+        with db.session.begin_nested():
+            for record in found:
+                self._apply(record, good)
+            flush()
+        return len(found)
 
     def _cleaned(self, values: dict[str, Any]) -> dict[str, Any]:
         cleaned = self.clean(values)
