@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import func, select
 from sqlalchemy.orm import Mapped
 
-from core import hooks, rules
+from core import hooks, jobs, rules
 from core.context import system
 from core.db import db
 from core.errors import Invalid, Misbuilt, Refused
@@ -210,6 +210,7 @@ def _where(one: Addon, error: Exception) -> str:
 def _unload(name: str, before: set[str]) -> None:
     """Take back what a broken addon had declared before it failed, so that the rest of the house stands."""
     hooks.forget(name)
+    jobs.forget(name)
     for table in set(models()) - before:
         model = models().pop(table)
         if model.__dict__.get("__table__") is not None:

@@ -337,7 +337,7 @@ def run_jobs(once: bool = False, poll: float = 1.0, stop: threading.Event | None
     With a Redis in the configuration it only hands the ids to rq, whose workers do the rest.
     """
     stop, count, schedules_known = stop or threading.Event(), 0, False
-    redis_url = current_app.config.get("REDIS_URL")
+    redis_url = current_app.config["MORTISE"].redis_url
     turn: Callable[[list[str]], int] = _perform_one
     if redis_url and not once:
         from core.rq_runner import Hatch

@@ -24,6 +24,7 @@ import core.people
 import core.settings
 import core.state  # noqa: F401  (their tables)
 from core import job_runner
+from core.config import Config
 from core.context import actor
 from core.db import db
 from core.errors import Refused
@@ -39,7 +40,7 @@ effect = Table("probe_effect", own, Column("id", Integer, primary_key=True), Col
 def make_app(url: str, redis_url: str = "") -> Flask:
     """An application that is just enough for jobs: the process's one database, and whether there is a Redis."""
     app = Flask("probe")
-    app.config["REDIS_URL"] = redis_url
+    app.config["MORTISE"] = Config(redis_url=redis_url)
     db.connect(url)
     return app
 

@@ -81,18 +81,20 @@ def test_a_process_killed_at_any_point_of_a_job_leaves_one_effect(nursery, url):
 
 def test_a_process_paused_beyond_its_lease_has_no_second_effect(nursery, url):
     # On SQLite the pause is before the first write: whoever holds its only lock cannot be overtaken anyway.
+    paused = {}
     for point in ["job begins", *(["job wrote", "after flush"] if not db.is_sqlite else [])]:
         one = leave_one.later(note=point)
         db.session.commit()
-        paused = nursery.start("perform", url, id=one, stop_at=point)
-        assert nursery.wait(paused, stopped=True) == "stopped"
-        time.sleep(LEASE + 0.1)
-        assert nursery.wait(nursery.start("loop", url, once=True)) == 0, nursery.log()
-        assert states()[one] == "done"
-        os.kill(paused, signal.SIGCONT)
-        assert nursery.wait(paused) == 0, nursery.log()
-        assert notes().count(point) == 1
-    assert "was silent beyond its lease and taken over" in nursery.log()
+        paused[point] = nursery.start("perform", url, id=one, stop_at=point)
+    assert [nursery.wait(pid, stopped=True) for pid in paused.values()] == ["stopped"] * len(paused)
+    time.sleep(LEASE + 0.1)
+    assert nursery.wait(nursery.start("loop", url, once=True)) == 0, nursery.log()
+    assert set(states().values()) == {"done"}
+    for pid in paused.values():
+        os.kill(pid, signal.SIGCONT)
+    assert [nursery.wait(pid) for pid in paused.values()] == [0] * len(paused), nursery.log()
+    assert notes() == sorted(paused)
+    assert nursery.log().count("was silent beyond its lease and taken over") == len(paused)
 
 
 def test_a_process_paused_within_its_transaction_still_has_one_effect(nursery, url):
