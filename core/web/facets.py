@@ -29,10 +29,22 @@ class Facet:
 def op_words() -> dict[str, str]:
     """Every comparison of the filter language as a person reads it."""
     return {
-        "is": _("is"), "is_not": _("is not"), "contains": _("contains"), "starts": _("starts with"), "in": _("is one of"),
-        "not_in": _("is none of"), "lt": _("below"), "le": _("at most"), "gt": _("above"), "ge": _("at least"), "between": _("between"),
-        "empty": _("is empty"), "not_empty": _("is filled"), "has": _("has"), "has_not": _("has not"),
-    }  # fmt: skip
+        "is": _("is"),
+        "is_not": _("is not"),
+        "contains": _("contains"),
+        "starts": _("starts with"),
+        "in": _("is one of"),
+        "not_in": _("is none of"),
+        "lt": _("below"),
+        "le": _("at most"),
+        "gt": _("above"),
+        "ge": _("at least"),
+        "between": _("between"),
+        "empty": _("is empty"),
+        "not_empty": _("is filled"),
+        "has": _("has"),
+        "has_not": _("has not"),
+    }
 
 
 def read_filter(text: str | None) -> Any:
@@ -174,9 +186,18 @@ def filter_choices(fields: dict[str, Field], named: dict[str, dict[int, str]] | 
 
     words = op_words()
     inputs = {
-        "integer": "number", "decimal": "number", "money": "number", "formula": "number", "date": "date", "datetime": "datetime",
-        "yesno": "yesno", "choice": "choice", "choices": "choice", "link": "link", "links": "link",
-    }  # fmt: skip
+        "integer": "number",
+        "decimal": "number",
+        "money": "number",
+        "formula": "number",
+        "date": "date",
+        "datetime": "datetime",
+        "yesno": "yesno",
+        "choice": "choice",
+        "choices": "choice",
+        "link": "link",
+        "links": "link",
+    }
     found = []
     for name, one in fields.items():
         if one.hidden or one.kind.name == "json":
@@ -194,10 +215,19 @@ def filter_choices(fields: dict[str, Field], named: dict[str, dict[int, str]] | 
             told["titles"] = (named or {}).get(one.target_table or "", {})
         found.append(told)
     texts = {
-        "field": _("Field"), "comparison": _("Comparison"), "value": _("Value"), "from": _("From"), "to": _("To"), "remove": _("Remove the condition"),
-        "several": _("Several, separated by commas"), "yes": _("Yes"), "no": _("No"), "me": _("me"), "nothing": _("Nothing found"),
+        "field": _("Field"),
+        "comparison": _("Comparison"),
+        "value": _("Value"),
+        "from": _("From"),
+        "to": _("To"),
+        "remove": _("Remove the condition"),
+        "several": _("Several, separated by commas"),
+        "yes": _("Yes"),
+        "no": _("No"),
+        "me": _("me"),
+        "nothing": _("Nothing found"),
         "days": _("days from today; before it with a minus"),
-    }  # fmt: skip
+    }
     return {"fields": found, "ops": words, "texts": texts}
 
 

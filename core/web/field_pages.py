@@ -16,13 +16,28 @@ from core.i18n import gettext as _
 from core.model import fields_of, model_label, models
 from core.options import Dictionary, Option, dictionary_label, option_label
 from core.records import records
-from core.web.shell import say
+from core.web.shell import drawn, say
 
 ICONS = {
-    "text": "forms", "long": "align-left", "code": "hash", "email": "mail", "phone": "phone", "integer": "123", "decimal": "decimal", "money": "coins",
-    "date": "calendar", "datetime": "clock", "yesno": "toggle-left", "choice": "select", "choices": "list-check", "link": "link", "links": "link-plus",
-    "file": "paperclip", "formula": "math-function", "json": "braces",
-}  # fmt: skip
+    "text": "forms",
+    "long": "align-left",
+    "code": "hash",
+    "email": "mail",
+    "phone": "phone",
+    "integer": "123",
+    "decimal": "decimal",
+    "money": "coins",
+    "date": "calendar",
+    "datetime": "clock",
+    "yesno": "toggle-left",
+    "choice": "select",
+    "choices": "list-check",
+    "link": "link",
+    "links": "link-plus",
+    "file": "paperclip",
+    "formula": "math-function",
+    "json": "braces",
+}
 
 
 def add_to(blueprint: Blueprint) -> None:
@@ -71,7 +86,9 @@ def navigation(current: str) -> list[SimpleNamespace]:
         for table, model in _models().items()
     ]
     counts = dict(db.session.execute(select(Option.dictionary_id, func.count()).group_by(Option.dictionary_id)).all())
-    rows = db.session.execute(select(Dictionary.id, Dictionary.key, Dictionary.title, Dictionary.titles).order_by(Dictionary.closed, Dictionary.id)).all()
+    rows = db.session.execute(
+        select(Dictionary.id, Dictionary.key, Dictionary.title, Dictionary.titles).order_by(Dictionary.closed, Dictionary.id)
+    ).all()
     lists = [
         SimpleNamespace(
             title=dictionary_label(row.key, row.title, row.titles),
@@ -96,22 +113,37 @@ def jump() -> Any:
 def _page(table: str, panel: SimpleNamespace | None = None, current: str = "") -> SimpleNamespace:
     model, url = _model(table), f"/settings/fields/{table}"
     shown = []
-    hidden = {
-        row for row in db.session.execute(select(FieldSetting.field_name).where(FieldSetting.model == table, FieldSetting.hidden)).scalars()
-    }
+    statement = select(FieldSetting.field_name).where(FieldSetting.model == table, FieldSetting.hidden)
+    hidden = set(db.session.execute(statement).scalars())
     for name, one in fields_of(model).items():
         if one.system or one.kind.name == "json":
             continue
-        shown.append(SimpleNamespace(
-            name=name, title=one.title, custom=one.custom, kind=kind_words(one.kind.name), icon=ICONS.get(one.kind.name, "forms"),
-            required=one.required, hidden=one.hidden or name in hidden, url=f"{url}/{name}", current=name == current, addon=one.addon,
-        ))  # fmt: skip
+        shown.append(
+            SimpleNamespace(
+                name=name,
+                title=one.title,
+                custom=one.custom,
+                kind=kind_words(one.kind.name),
+                icon=ICONS.get(one.kind.name, "forms"),
+                required=one.required,
+                hidden=one.hidden or name in hidden,
+                url=f"{url}/{name}",
+                current=name == current,
+                addon=one.addon,
+            )
+        )
     own = sum(one.custom for one in shown)
     return SimpleNamespace(
-        title=_("Fields of %(what)s", what=model_label(model, many=True)), url=url, nav=navigation(url), jump_url="/settings/jump", fields=shown, panel=panel,
-        sum_text=ngettext("%(count)s field", "%(count)s fields", len(shown)) + (", " + ngettext("%(count)s of them custom", "%(count)s of them custom", own) if own else ""),
+        title=_("Fields of %(what)s", what=model_label(model, many=True)),
+        url=url,
+        nav=navigation(url),
+        jump_url="/settings/jump",
+        fields=shown,
+        panel=panel,
+        sum_text=ngettext("%(count)s field", "%(count)s fields", len(shown))
+        + (", " + ngettext("%(count)s of them custom", "%(count)s of them custom", own) if own else ""),
         new_url=f"{url}/new",
-    )  # fmt: skip
+    )
 
 
 def fields(table: str | None) -> Any:
@@ -141,7 +173,7 @@ def new_field(table: str) -> Any:
     panel = _panel(_("New field of %(what)s", what=model_label(model)), f"/settings/fields/{table}/new", values, errors)
     panel.kinds = [SimpleNamespace(name=kind, title=option_label("core_custom_field.kind", kind)) for kind in CUSTOM_KINDS]
     panel.targets = [SimpleNamespace(table=name, title=model_label(one, many=True)) for name, one in _models().items()]
-    return render_template("fields.html", page=_page(table, panel)), 422 if errors else 200
+    return drawn("fields.html", _page(table, panel), 422 if errors else 0)
 
 
 def _typed(stored: dict[str, Any]) -> dict[str, Any]:
@@ -168,21 +200,38 @@ def _titles() -> dict[str, str] | None:
 
 def _panel(title: str, url: str, values: dict[str, Any], errors: dict[str, str]) -> SimpleNamespace:
     return SimpleNamespace(
-        title=title, action_url=url, values=values, errors=errors, name="", kind=values.get("kind", ""), kind_title="", kinds=[], targets=[], dictionary_url="", remove_url="",
-        languages=list(LANGUAGES.items()), fixed=False,
+        title=title,
+        action_url=url,
+        values=values,
+        errors=errors,
+        name="",
+        kind=values.get("kind", ""),
+        kind_title="",
+        kinds=[],
+        targets=[],
+        dictionary_url="",
+        remove_url="",
+        languages=list(LANGUAGES.items()),
+        fixed=False,
         switches=[
-            ("required", _("Required"), ""), ("search", _("In the search box"), ""), ("indexed", _("Quick to sort and filter"), _("An index is made in the background.")),
+            ("required", _("Required"), ""),
+            ("search", _("In the search box"), ""),
+            ("indexed", _("Quick to sort and filter"), _("An index is made in the background.")),
             ("hidden", _("Hidden"), _("Values are kept.")),
         ],
-    )  # fmt: skip
+    )
 
 
 def _make(table: str, model: type) -> None:
     kind = request.form.get("kind", "")
     values: dict[str, Any] = {
-        "model": table, "title": request.form.get("title", ""), "titles": _titles(), "kind": kind, "help": request.form.get("help", ""),
+        "model": table,
+        "title": request.form.get("title", ""),
+        "titles": _titles(),
+        "kind": kind,
+        "help": request.form.get("help", ""),
         **{name: request.form.get(name) == "1" for name in ("required", "search", "indexed", "hidden")},
-    }  # fmt: skip
+    }
     if kind == "link":
         values["target"] = request.form.get("target", "")
     if kind == "formula":
@@ -249,7 +298,7 @@ def field(table: str, name: str) -> Any:
     if one.choices:
         found = db.session.execute(select(Dictionary.id).where(Dictionary.key == one.choices)).scalar()
         panel.dictionary_url = f"/settings/dictionaries/{found}" if found else ""
-    return render_template("fields.html", page=_page(table, panel, name)), 422 if errors else 200
+    return drawn("fields.html", _page(table, panel, name), 422 if errors else 0)
 
 
 def delete_field(table: str, name: str) -> Any:
@@ -271,8 +320,18 @@ def delete_field(table: str, name: str) -> Any:
             say(_("The field “%(title)s” was removed.", title=one.title), undo=True)
             return redirect(here)
     page = SimpleNamespace(
-        title=_("Remove"), question=_("Remove the field “%(title)s”?", title=one.title), sentence=_("It leaves forms, lists, filters, imports and the API."), records=[],
-        more="", along=[], stops=stops, foot=_("The values stay in the records; undoing the removal brings them back."), danger=True, yes=_("Remove"), hidden=[],
-        action_url=f"{here}/{name}/delete", back_url=f"{here}/{name}",
-    )  # fmt: skip
-    return render_template("confirm.html", page=page), 422 if stops else 200
+        title=_("Remove"),
+        question=_("Remove the field “%(title)s”?", title=one.title),
+        sentence=_("It leaves forms, lists, filters, imports and the API."),
+        records=[],
+        more="",
+        along=[],
+        stops=stops,
+        foot=_("The values stay in the records; undoing the removal brings them back."),
+        danger=True,
+        yes=_("Remove"),
+        hidden=[],
+        action_url=f"{here}/{name}/delete",
+        back_url=f"{here}/{name}",
+    )
+    return drawn("confirm.html", page, 422 if stops else 0)

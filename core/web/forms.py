@@ -18,9 +18,16 @@ from core.web.cells import Shown, choices, record_url
 from core.web.views import View
 
 INPUTS = {
-    "text": ("text", ""), "code": ("text", ""), "email": ("email", "email"), "phone": ("tel", "tel"), "integer": ("text", "numeric"),
-    "decimal": ("text", "decimal"), "money": ("text", "decimal"), "date": ("date", ""), "datetime": ("datetime-local", ""),
-}  # fmt: skip
+    "text": ("text", ""),
+    "code": ("text", ""),
+    "email": ("email", "email"),
+    "phone": ("tel", "tel"),
+    "integer": ("text", "numeric"),
+    "decimal": ("text", "decimal"),
+    "money": ("text", "decimal"),
+    "date": ("date", ""),
+    "datetime": ("datetime-local", ""),
+}
 CONTROLS = {
     "long": "long",
     "yesno": "switch",
@@ -210,13 +217,31 @@ class RecordForm:
         type_, mode = INPUTS.get(kind, ("text", ""))
         was = self.seen.get(one.name, self.was[one.name])
         f = SimpleNamespace(
-            id=f"field-{one.name}", name=one.name, label=one.title, required=one.required and kind != "yesno" and one.number_rule is None,
-            control=CONTROLS.get(kind, "input"), value=box.control, was=was if isinstance(was, str) else json.dumps(was), was_text=self._text(one, was, names),
-            errors=self.errors.get(one.name, []), locked=self.locked.get(one.name, ""), help=_help(one, self.record is None), options=[], lookup_url="",
-            open_url="", type=type_, inputmode=mode, step="", num=one.kind.align == "end", rows=3, autocomplete="off",
-            wide=kind in ("long", "choices", "links"), cell=drawn.cell(self.record, one) if self.record is not None else SimpleNamespace(url="", text=""),
-            changed=self.record is not None and (one.name in self.errors or (box.sent and one.name not in self.locked and kind != "file" and box.control != was)),
-        )  # fmt: skip
+            id=f"field-{one.name}",
+            name=one.name,
+            label=one.title,
+            required=one.required and kind != "yesno" and one.number_rule is None,
+            control=CONTROLS.get(kind, "input"),
+            value=box.control,
+            was=was if isinstance(was, str) else json.dumps(was),
+            was_text=self._text(one, was, names),
+            errors=self.errors.get(one.name, []),
+            locked=self.locked.get(one.name, ""),
+            help=_help(one, self.record is None),
+            options=[],
+            lookup_url="",
+            open_url="",
+            type=type_,
+            inputmode=mode,
+            step="",
+            num=one.kind.align == "end",
+            rows=3,
+            autocomplete="off",
+            wide=kind in ("long", "choices", "links"),
+            cell=drawn.cell(self.record, one) if self.record is not None else SimpleNamespace(url="", text=""),
+            changed=self.record is not None
+            and (one.name in self.errors or (box.sent and one.name not in self.locked and kind != "file" and box.control != was)),
+        )
         if kind in ("choice", "choices"):
             f.options = choices(one.choices, box.control if isinstance(box.control, list) else [box.control])
             if (
@@ -258,11 +283,13 @@ class RecordForm:
         names = self._link_names()
         return [
             SimpleNamespace(
-                id=f"field-{name}", label=self.fields[name].title, theirs=self._text(self.fields[name], self.was[name], names),
+                id=f"field-{name}",
+                label=self.fields[name].title,
+                theirs=self._text(self.fields[name], self.was[name], names),
                 mine=self._text(self.fields[name], self.form[name].control, names),
             )
             for name in self.clashes()
-        ]  # fmt: skip
+        ]
 
     def error_list(self) -> list[SimpleNamespace]:
         """All errors for the summary on top, in the order of the form."""

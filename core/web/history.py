@@ -33,9 +33,13 @@ def verb_words() -> dict[str, str]:
 def door_words() -> dict[str, str]:
     """Through which door."""
     return {
-        "screen": "", "api": _("by the API"), "command line": _("on the command line"), "import": _("by an import"), "job": _("by a job"),
+        "screen": "",
+        "api": _("by the API"),
+        "command line": _("on the command line"),
+        "import": _("by an import"),
+        "job": _("by a job"),
         "system": _("by the system"),
-    }  # fmt: skip
+    }
 
 
 def people(ids: Any) -> dict[int, str]:
@@ -63,10 +67,16 @@ def _event(
     shown = [one for one in changes if one["old"] or one["new"]]
     more = len(shown) - MOST_CHANGES
     return SimpleNamespace(
-        verb=row.verb, kind="call" if row.verb == "create" else "rule" if row.verb == "delete" else "", icon=ICONS.get(row.verb, "git-commit"),
-        what=verb_words().get(row.verb, row.verb), changes=shown[:MOST_CHANGES], moment=row.at.isoformat() + "Z", time=local(row.at).strftime("%H:%M"),
-        full=local(row.at).strftime("%Y-%m-%d %H:%M:%S"), more=ngettext("%(count)s more field", "%(count)s more fields", more) if more > 0 else "",
-    )  # fmt: skip
+        verb=row.verb,
+        kind="call" if row.verb == "create" else "rule" if row.verb == "delete" else "",
+        icon=ICONS.get(row.verb, "git-commit"),
+        what=verb_words().get(row.verb, row.verb),
+        changes=shown[:MOST_CHANGES],
+        moment=row.at.isoformat() + "Z",
+        time=local(row.at).strftime("%H:%M"),
+        full=local(row.at).strftime("%Y-%m-%d %H:%M:%S"),
+        more=ngettext("%(count)s more field", "%(count)s more fields", more) if more > 0 else "",
+    )
 
 
 def day_label(moment: datetime) -> str:
@@ -135,10 +145,15 @@ def journal_page(query: dict[str, str], url: str, size: int = 30) -> SimpleNames
     from core.web.lists import address
 
     return SimpleNamespace(
-        batches=made, url=url, model=model, verb=verb, verbs=list(verb_words().items())[:3],
+        batches=made,
+        url=url,
+        model=model,
+        verb=verb,
+        verbs=list(verb_words().items())[:3],
         models=sorted(((table, model_label(one, many=True)) for table, one in models().items()), key=lambda pair: pair[1]),
-        next_url=address(url, **kept, before=ids[-1]) if older else "", first_url=address(url, **kept) if before else "",
-    )  # fmt: skip
+        next_url=address(url, **kept, before=ids[-1]) if older else "",
+        first_url=address(url, **kept) if before else "",
+    )
 
 
 def _batches(ids: list[int], heads: dict[int, Any], rows: list[Any]) -> list[SimpleNamespace]:
@@ -158,12 +173,20 @@ def _batches(ids: list[int], heads: dict[int, Any], rows: list[Any]) -> list[Sim
         if head is None:
             continue
         more = len(events) - MOST_CHANGES
-        found.append(SimpleNamespace(
-            who=names.get(head.user_id) or _("The system"), title=head.title or "", door=door_words().get(head.door, head.door), moment=head.at.isoformat() + "Z",
-            full=local(head.at).strftime("%Y-%m-%d %H:%M:%S"), time=f"{day_label(head.at)} {local(head.at).strftime('%H:%M')}", undone=head.undone_by is not None,
-            undo_url=f"/undo/{number}" if any(one.verb in ("create", "edit", "delete") for one in events) else "", events=events[:MOST_CHANGES],
-            more=ngettext("and %(count)s more", "and %(count)s more", more) if more > 0 else "",
-        ))  # fmt: skip
+        found.append(
+            SimpleNamespace(
+                who=names.get(head.user_id) or _("The system"),
+                title=head.title or "",
+                door=door_words().get(head.door, head.door),
+                moment=head.at.isoformat() + "Z",
+                full=local(head.at).strftime("%Y-%m-%d %H:%M:%S"),
+                time=f"{day_label(head.at)} {local(head.at).strftime('%H:%M')}",
+                undone=head.undone_by is not None,
+                undo_url=f"/undo/{number}" if any(one.verb in ("create", "edit", "delete") for one in events) else "",
+                events=events[:MOST_CHANGES],
+                more=ngettext("and %(count)s more", "and %(count)s more", more) if more > 0 else "",
+            )
+        )
     return found
 
 

@@ -74,7 +74,13 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
     tree, words = read_filter(query.get("filter")), (query.get("q") or "").strip()[:200]
     known = filter_fields(model)
     order, note = query.get("order") or "", ""
-    question: dict[str, Any] = {"filter": tree, "search": words or None, "limit": PAGE, "after": query.get("after") or None, "before": query.get("before") or None}
+    question: dict[str, Any] = {
+        "filter": tree,
+        "search": words or None,
+        "limit": PAGE,
+        "after": query.get("after") or None,
+        "before": query.get("before") or None,
+    }
     try:
         found = gate.find(order=order or view.order or None, **question)
     except Broken as problem:
@@ -88,16 +94,27 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
     fields = view.column_fields(chosen)
     title, many = model_label(model), model_label(model, many=True)
     page = SimpleNamespace(
-        title=many, description=t(model.description) if model.description else "", url=path, **state, note=note,
-        new_url=f"{path}new" if may_create(view) else "", bulk_url=f"{path}_bulk", columns_url=f"{path}_columns",
+        title=many,
+        description=t(model.description) if model.description else "",
+        url=path,
+        **state,
+        note=note,
+        new_url=f"{path}new" if may_create(view) else "",
+        bulk_url=f"{path}_bulk",
+        columns_url=f"{path}_columns",
         export_url=address(f"{path}_export", **state) if may("export", model) else "",
-        rows=rows_of(model, fields, found.rows), heads=[_head(one, view, state, path) for one in fields],
-        all_columns=_all_columns(view, fields), actions=list_actions(view), search_hint=_search_hint(model, many),
+        rows=rows_of(model, fields, found.rows),
+        heads=[_head(one, view, state, path) for one in fields],
+        all_columns=_all_columns(view, fields),
+        actions=list_actions(view),
+        search_hint=_search_hint(model, many),
         previous_url=address(path, **state, before=found.previous) if found.previous else "",
         next_url=address(path, **state, after=found.next) if found.next else "",
-        first_url=address(path, **state) if query.get("after") or query.get("before") else "", clear_url=path,
-        filter_fields=filter_choices(known, named_in(tree, known)), table=model.__tablename__,
-    )  # fmt: skip
+        first_url=address(path, **state) if query.get("after") or query.get("before") else "",
+        clear_url=path,
+        filter_fields=filter_choices(known, named_in(tree, known)),
+        table=model.__tablename__,
+    )
     page.facets = facets(tree, known)
     for facet in page.facets:
         facet.remove_url = address(path, **{**state, "filter": facet.rest})
@@ -139,9 +156,13 @@ def _head(one: Field, view: View, state: dict[str, str], path: str) -> SimpleNam
     sortable = one.kind.name not in ("links", "choices", "json", "long", "file")
     turned = one.name if sorted_here and down else f"-{one.name}" if sorted_here else one.name
     return SimpleNamespace(
-        label=one.title, num=one.kind.align == "end", sorted=("descending" if down else "ascending") if sorted_here else None,
-        sort_url=address(path, **{**state, "order": turned}) if sortable else "", wide=False, why_not="" if sortable else _("This column cannot be sorted."),
-    )  # fmt: skip
+        label=one.title,
+        num=one.kind.align == "end",
+        sorted=("descending" if down else "ascending") if sorted_here else None,
+        sort_url=address(path, **{**state, "order": turned}) if sortable else "",
+        wide=False,
+        why_not="" if sortable else _("This column cannot be sorted."),
+    )
 
 
 def _all_columns(view: View, fields: list[Field]) -> list[SimpleNamespace]:

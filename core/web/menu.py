@@ -86,9 +86,15 @@ def _entry(model: Any, path: str) -> Entry:
     view, url = view_of(model), f"/{model.__tablename__}/"
     new_url = f"{url}new" if view.may_create and may("create", model) else ""
     return Entry(
-        model_label(model, many=True), url, view.icon, view.colour, t(model.description) if model.description else "",
-        f"{model.label_many} {model.__tablename__}", new_url, path.startswith(url),
-    )  # fmt: skip
+        model_label(model, many=True),
+        url,
+        view.icon,
+        view.colour,
+        t(model.description) if model.description else "",
+        f"{model.label_many} {model.__tablename__}",
+        new_url,
+        path.startswith(url),
+    )
 
 
 def _of_hooks(path: str) -> list[Entry]:
@@ -112,15 +118,32 @@ def settings_groups(path: str) -> list[Module]:
         return []
     groups = [
         Module(_("People"), "users", "plum", [_of_core(table, path) for table in ("ab_user", "core_department", "core_post", "core_team")]),
-        Module(_("Rights"), "shield", "indigo", [_of_core(table, path) for table in ("ab_role", "core_role_right", "core_field_right", "core_personal_right")]),
-        Module(_("House"), "settings", "dai", [
-            Entry(_("Addons"), "/settings/addons", "puzzle", "teal", _("Switch parts of the house on and off"), "addons"),
-            Entry(_("Fields"), "/settings/fields/", "forms", "clay", _("Own fields, labels and hints"), "custom fields"),
-            Entry(_("Dictionaries"), "/settings/dictionaries/", "list-details", "olive", _("The options of every drop-down"), "dictionaries options"),
-            Entry(_("Firm"), "/settings/firm", "building", "amber", _("Name, zone, language, sign-in"), "firm settings"),
-            Entry(_("Journal"), "/settings/journal", "history", "stone", _("Who changed what, and the way back"), "journal"),
-        ]),
-    ]  # fmt: skip
+        Module(
+            _("Rights"),
+            "shield",
+            "indigo",
+            [_of_core(table, path) for table in ("ab_role", "core_role_right", "core_field_right", "core_personal_right")],
+        ),
+        Module(
+            _("House"),
+            "settings",
+            "dai",
+            [
+                Entry(_("Addons"), "/settings/addons", "puzzle", "teal", _("Switch parts of the house on and off"), "addons"),
+                Entry(_("Fields"), "/settings/fields/", "forms", "clay", _("Own fields, labels and hints"), "custom fields"),
+                Entry(
+                    _("Dictionaries"),
+                    "/settings/dictionaries/",
+                    "list-details",
+                    "olive",
+                    _("The options of every drop-down"),
+                    "dictionaries options",
+                ),
+                Entry(_("Firm"), "/settings/firm", "building", "amber", _("Name, zone, language, sign-in"), "firm settings"),
+                Entry(_("Journal"), "/settings/journal", "history", "stone", _("Who changed what, and the way back"), "journal"),
+            ],
+        ),
+    ]
     for group in groups:
         group.entries = [one for one in group.entries if one is not None]
         for one in group.entries:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from flask import Blueprint, redirect, render_template, request
+from flask import Blueprint, redirect, request
 from sqlalchemy import select
 
 from core.db import db
@@ -15,7 +15,7 @@ from core.i18n import gettext as _
 from core.options import COLOURS, Dictionary, Option, dictionary_label
 from core.records import records
 from core.web.field_pages import navigation
-from core.web.shell import say
+from core.web.shell import drawn, say
 
 
 def add_to(blueprint: Blueprint) -> None:
@@ -46,7 +46,7 @@ def dictionary(number: int) -> Any:
         else:
             say(ngettext("%(count)s option was saved.", "%(count)s options were saved.", changed), undo=bool(changed))
             return redirect(f"/settings/dictionaries/{number}")
-    return render_template("dictionary.html", page=_page(found, options, errors)), 422 if errors else 200
+    return drawn("dictionary.html", _page(found, options, errors), 422 if errors else 0)
 
 
 def _sent(one: Option, name: str, stored: Any) -> str:
@@ -58,10 +58,14 @@ def _save(found: Dictionary, options: list[Option]) -> int:
     for one in options:
         titles = {code: text for code in LANGUAGES if (text := _sent(one, f"label_{code}", (one.titles or {}).get(code)).strip())}
         values = {
-            "title": _sent(one, "label", one.title).strip(), "titles": titles or None, "colour": _sent(one, "colour", one.colour) or None,
+            "title": _sent(one, "label", one.title).strip(),
+            "titles": titles or None,
+            "colour": _sent(one, "colour", one.colour) or None,
             "position": _sent(one, "order", one.position) or None,
-            "retired": request.form.getlist(f"retired-{one.key}")[-1:] == ["1"] if f"retired-{one.key}" in request.form else bool(one.retired),
-        }  # fmt: skip
+            "retired": request.form.getlist(f"retired-{one.key}")[-1:] == ["1"]
+            if f"retired-{one.key}" in request.form
+            else bool(one.retired),
+        }
         different = {name: value for name, value in values.items() if str(value) != str(getattr(one, name))}
         if different:
             gate.edit(one, different)
@@ -78,14 +82,28 @@ def _page(found: Dictionary, options: list[Option], errors: list[str]) -> Simple
     again = bool(errors)
     shown = [
         SimpleNamespace(
-            key=one.key, label=_sent(one, "label", one.title) if again else one.title, order=_sent(one, "order", one.position) if again else one.position,
-            colour=(_sent(one, "colour", one.colour) if again else one.colour) or "", retired=bool(one.retired),
-            labels={code: _sent(one, f"label_{code}", (one.titles or {}).get(code)) if again else (one.titles or {}).get(code, "") for code in LANGUAGES},
+            key=one.key,
+            label=_sent(one, "label", one.title) if again else one.title,
+            order=_sent(one, "order", one.position) if again else one.position,
+            colour=(_sent(one, "colour", one.colour) if again else one.colour) or "",
+            retired=bool(one.retired),
+            labels={
+                code: _sent(one, f"label_{code}", (one.titles or {}).get(code)) if again else (one.titles or {}).get(code, "")
+                for code in LANGUAGES
+            },
         )
         for one in options
-    ]  # fmt: skip
+    ]
     return SimpleNamespace(
-        title=dictionary_label(found.key, found.title, found.titles), url=url, nav=navigation(url), jump_url="/settings/jump", options=shown, errors=errors,
-        languages=list(LANGUAGES.items()), colours=[("", _("no colour")), *((one, t(one.capitalize())) for one in COLOURS)], closed=found.closed,
-        new_label=request.form.get("new-label", "") if again else "", sum_text=ngettext("%(count)s option", "%(count)s options", len(options)),
-    )  # fmt: skip
+        title=dictionary_label(found.key, found.title, found.titles),
+        url=url,
+        nav=navigation(url),
+        jump_url="/settings/jump",
+        options=shown,
+        errors=errors,
+        languages=list(LANGUAGES.items()),
+        colours=[("", _("no colour")), *((one, t(one.capitalize())) for one in COLOURS)],
+        closed=found.closed,
+        new_label=request.form.get("new-label", "") if again else "",
+        sum_text=ngettext("%(count)s option", "%(count)s options", len(options)),
+    )

@@ -17,7 +17,7 @@ from core.i18n import gettext as _
 from core.people import User
 from core.undo import undo
 from core.web.menu import creatable
-from core.web.shell import safe_next, say
+from core.web.shell import drawn, safe_next, say
 
 pages = Blueprint("pages", __name__)
 
@@ -47,7 +47,7 @@ def preferences() -> Any:
     zone = request.form.get("zone", "").strip()[:64]
     if zone and not _known_zone(zone):
         errors["zone"] = _("There is no time zone of this name; write one like Asia/Shanghai.")
-        return render_template("account.html", page=_account(zone, errors)), 422
+        return drawn("account.html", _account(zone, errors), 422)
     with system("a person's own preferences"):
         user = db.session.get(User, actor().user_id)
         if user is not None:

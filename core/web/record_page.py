@@ -84,12 +84,31 @@ def record_page(form: RecordForm, *, next_url: str = "") -> SimpleNamespace:
     one, many = model_label(model), model_label(model, many=True)
     here = f"/{table}/{record.id}" if record is not None else f"/{table}/new"
     page = SimpleNamespace(
-        title=str(record) if record is not None else _("New: %(what)s", what=one), crumb=_("No. %(id)s", id=record.id) if record is not None else _("New"),
-        subtitle=t(model.description) if record is None else "", list_url=f"/{table}/", list_title=many, record_id=record.id if record is not None else None,
-        tags=[], facts=[], errors=form.error_list(), conflict=None, locked="", save_url=here, discard_url=here if record is not None else f"/{table}/",
-        version=record.version if record is not None else "", seen=json.dumps(form.was, ensure_ascii=False), next=next_url, sections=form.shown(),
-        related=[], history_url="", stamp=[], actions=[], delete_url="", bulk_url=f"/{table}/_bulk", may_save=True,
-    )  # fmt: skip
+        title=str(record) if record is not None else _("New: %(what)s", what=one),
+        crumb=_("No. %(id)s", id=record.id) if record is not None else _("New"),
+        subtitle=t(model.description) if record is None else "",
+        list_url=f"/{table}/",
+        list_title=many,
+        record_id=record.id if record is not None else None,
+        tags=[],
+        facts=[],
+        errors=form.error_list(),
+        conflict=None,
+        locked="",
+        save_url=here,
+        discard_url=here if record is not None else f"/{table}/",
+        version=record.version if record is not None else "",
+        seen=json.dumps(form.was, ensure_ascii=False),
+        next=next_url,
+        sections=form.shown(),
+        related=[],
+        history_url="",
+        stamp=[],
+        actions=[],
+        delete_url="",
+        bulk_url=f"/{table}/_bulk",
+        may_save=True,
+    )
     if record is None:
         return page
     verdict = may("edit", record)
@@ -123,10 +142,13 @@ def _related(form: RecordForm, other: type, link: Any, here: str) -> SimpleNames
     may_add = view_of(other).may_create and may("create", other) and (not link.part_of or may("edit", record))
     query = urlencode({link.name: record.id, "_next": here})
     return SimpleNamespace(
-        id=f"related-{table}-{link.name}", title=f"{many} ({link.title})" if several else many, one_title=one, url=f"{here}/_related/{table}/{link.name}",
+        id=f"related-{table}-{link.name}",
+        title=f"{many} ({link.title})" if several else many,
+        one_title=one,
+        url=f"{here}/_related/{table}/{link.name}",
         list_url=f"/{table}/?{urlencode({'filter': write_filter({'field': link.name, 'op': 'is', 'value': record.id})})}",
         add_url=f"/{table}/new?{query}" if may_add else "",
-    )  # fmt: skip
+    )
 
 
 def _stamp(record: Any) -> list[tuple[str, str]]:

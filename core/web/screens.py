@@ -23,7 +23,7 @@ from core.web.forms import RecordForm
 from core.web.history import history_page
 from core.web.lists import chosen_ids, list_actions, list_page, may_create, related_page
 from core.web.record_page import record_page, save
-from core.web.shell import safe_next, say
+from core.web.shell import drawn, safe_next, say
 from core.web.views import View, view_of
 
 screens = Blueprint("screens", __name__)
@@ -67,7 +67,9 @@ def export(table: str) -> Response:
 
     view = view_at(table)
     words = request.args.get("q", "").strip()[:200]
-    rows = export_rows(view.model, filter=read_filter(request.args.get("filter")), search=words or None, order=request.args.get("order") or None)
+    rows = export_rows(
+        view.model, filter=read_filter(request.args.get("filter")), search=words or None, order=request.args.get("order") or None
+    )
     response = Response(_outlive(csv_lines(rows)), mimetype="text/csv")
     response.headers.set("Content-Disposition", "attachment", filename=f"{table}-{today().isoformat()}.csv")
     return response
@@ -100,7 +102,7 @@ def new(table: str) -> Any:
         say(_("“%(title)s” was made.", title=str(record)), undo=True)
         return redirect(safe_next(f"/{table}/{record.id}", "_next"))
     page = record_page(form, next_url=request.values.get("_next", ""))
-    return render_template("form.html", page=page), 422 if request.method == "POST" else 200
+    return drawn("form.html", page, 422 if request.method == "POST" else 0)
 
 
 @screens.route("/<table>/<int:record_id>", methods=["GET", "POST"])
@@ -109,14 +111,15 @@ def form(table: str, record_id: int) -> Any:
     view = view_at(table)
     record = records(view.model).get(record_id, lock=request.method == "POST")
     made = RecordForm(view, record, sent=request.form if request.method == "POST" else None, files=request.files)
-    status = 200
+    status = 0
     if request.method == "POST":
         clashes = bool(made.clashes())
         if not clashes and save(made, record) is not None:
             say(_("“%(title)s” was saved.", title=str(record)), undo=True)
             return redirect(safe_next(f"/{table}/{record_id}", "_next"))
         status = 409 if clashes else 422
-    return render_template("form.html", page=record_page(made)), status
+    page = record_page(made)
+    return drawn("form.html", page, status)
 
 
 @screens.route("/<table>/<int:record_id>/delete", methods=["GET", "POST"])
@@ -131,7 +134,7 @@ def delete(table: str, record_id: int) -> Any:
             with db.session.begin_nested():
                 gate.delete(record)
         except (Invalid, Conflict) as problem:
-            return render_template("confirm.html", page=_deletion(view, [record], stops=problem.sentence)), problem.status
+            return drawn("confirm.html", _deletion(view, [record], stops=problem.sentence), problem.status)
         say(_("“%(title)s” was deleted.", title=title), undo=True)
         return redirect(f"/{table}/")
     return render_template("confirm.html", page=_deletion(view, [record]))
@@ -201,9 +204,20 @@ def _named(view: View, found: list[Any]) -> SimpleNamespace:
     table = view.model.__tablename__
     more = len(found) - SHOWN_BY_NAME
     return SimpleNamespace(
-        title="", question="", sentence="", records=[str(one) for one in found[:SHOWN_BY_NAME]], along=[], stops="", foot="", danger=False, yes="",
-        more=ngettext("and %(count)s more", "and %(count)s more", more) if more > 0 else "", hidden=[], action_url=f"/{table}/_bulk", back_url=f"/{table}/",
-    )  # fmt: skip
+        title="",
+        question="",
+        sentence="",
+        records=[str(one) for one in found[:SHOWN_BY_NAME]],
+        along=[],
+        stops="",
+        foot="",
+        danger=False,
+        yes="",
+        more=ngettext("and %(count)s more", "and %(count)s more", more) if more > 0 else "",
+        hidden=[],
+        action_url=f"/{table}/_bulk",
+        back_url=f"/{table}/",
+    )
 
 
 def _deletion(view: View, found: list[Any], *, stops: str = "", bulk: bool = False) -> SimpleNamespace:

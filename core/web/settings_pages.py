@@ -16,7 +16,7 @@ from core.settings import declared_settings, set_setting, setting
 from core.web import field_pages, option_pages
 from core.web.history import journal_page
 from core.web.menu import COLOURS, is_administrator, settings_groups
-from core.web.shell import say
+from core.web.shell import drawn, say
 
 settings_pages = Blueprint("settings", __name__, url_prefix="/settings")
 field_pages.add_to(settings_pages)
@@ -92,11 +92,24 @@ def _addons_page(show: str, preview: str = "") -> SimpleNamespace:
     for place, (name, one) in enumerate(everything.items()):
         on = house.enabled(name)
         sleeping_needs = [t(everything[other].title) for other in house.needs(name) if not house.enabled(other)]
-        cards.append(SimpleNamespace(
-            name=name, title=t(one.title), summary=t(one.summary) if one.summary else "", version=one.version, icon=one.icon, on=on, broken=one.broken or "",
-            colour=COLOURS[place % 9], on_stage=name == preview, needs=", ".join(t(everything[other].title) for other in one.depends if other in everything),
-            needed_by=len(house.dependants(name)), wakes=", ".join(sleeping_needs), off_url=f"/settings/addons/{name}/off", on_url=f"/settings/addons/{name}/on",
-        ))  # fmt: skip
+        cards.append(
+            SimpleNamespace(
+                name=name,
+                title=t(one.title),
+                summary=t(one.summary) if one.summary else "",
+                version=one.version,
+                icon=one.icon,
+                on=on,
+                broken=one.broken or "",
+                colour=COLOURS[place % 9],
+                on_stage=name == preview,
+                needs=", ".join(t(everything[other].title) for other in one.depends if other in everything),
+                needed_by=len(house.dependants(name)),
+                wakes=", ".join(sleeping_needs),
+                off_url=f"/settings/addons/{name}/off",
+                on_url=f"/settings/addons/{name}/on",
+            )
+        )
     groups = [
         ("", _("All"), cards),
         ("on", _("Awake"), [one for one in cards if one.on]),
@@ -104,12 +117,16 @@ def _addons_page(show: str, preview: str = "") -> SimpleNamespace:
     ]
     shown = next((members for word, _title, members in groups if word == show), cards)
     return SimpleNamespace(
-        url="/settings/addons", addons=shown, preview=_preview(preview) if preview and house.enabled(preview) else None,
+        url="/settings/addons",
+        addons=shown,
+        preview=_preview(preview) if preview and house.enabled(preview) else None,
         tabs=[
-            SimpleNamespace(url=f"/settings/addons?show={word}" if word else "/settings/addons", title=title, count=len(members), current=word == show)
+            SimpleNamespace(
+                url=f"/settings/addons?show={word}" if word else "/settings/addons", title=title, count=len(members), current=word == show
+            )
             for word, title, members in groups
         ],
-    )  # fmt: skip
+    )
 
 
 def _preview(name: str) -> SimpleNamespace:
@@ -144,9 +161,15 @@ def _preview(name: str) -> SimpleNamespace:
     if others:
         lines.append(SimpleNamespace(icon="puzzle", title=_("Addons that need it"), count=len(others), detail=", ".join(others)))
     return SimpleNamespace(
-        title=t(one.title), chain=chain, lines=lines, count=len(sleepers), action_url=f"/settings/addons/{name}/off",
-        chain_sentence=_("%(names)s sleep with “%(title)s”.", names=", ".join(others), title=t(one.title)) if others else _("Nothing else depends on “%(title)s”.", title=t(one.title)),
-    )  # fmt: skip
+        title=t(one.title),
+        chain=chain,
+        lines=lines,
+        count=len(sleepers),
+        action_url=f"/settings/addons/{name}/off",
+        chain_sentence=_("%(names)s sleep with “%(title)s”.", names=", ".join(others), title=t(one.title))
+        if others
+        else _("Nothing else depends on “%(title)s”.", title=t(one.title)),
+    )
 
 
 # -- the firm, the journal ------------------------------------------------------------------------------------------------
@@ -181,7 +204,7 @@ def firm() -> Any:
         for place, (key, one) in enumerate(declared_settings().items())
         if isinstance(one.default, (str, int)) and not isinstance(one.default, bool)
     ]
-    return render_template("firm.html", page=SimpleNamespace(boxes=boxes, errors=errors)), 422 if errors else 200
+    return drawn("firm.html", SimpleNamespace(boxes=boxes, errors=errors), 422 if errors else 0)
 
 
 def _must_edit_settings() -> None:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask, flash, g, get_flashed_messages, request, session, url_for
+from flask import Flask, flash, g, get_flashed_messages, render_template, request, session, url_for
 
 from core.context import actor
 from core.db import db
@@ -166,6 +166,17 @@ def say(text: str, *, undo: bool = False, icon: str = "check", sticky: bool = Fa
     db.session.flush()
     number = actor().memo.get("batch_id") if undo else None
     flash({"text": str(text), "icon": icon, "undo": f"/undo/{number}" if number else "", "sticky": sticky})  # type: ignore[arg-type]
+
+
+def drawn(template: str, page: Any, problem: int = 0) -> tuple[str, int]:
+    """A page, or with the status ``problem`` the page that says why nothing was written.
+
+    In that case the writing transaction ends before the page is drawn, so that nobody waits for a template.
+    """
+    if problem:
+        db.remove()
+        db.read_only()
+    return render_template(template, page=page), problem or 200
 
 
 def safe_next(default: str, name: str = "next") -> str:
