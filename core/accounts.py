@@ -178,8 +178,10 @@ class Try:
         return _("The user name or the password is not right.")
 
 
-def sign_in(login: str, password: str, tries: int) -> Try:
+def sign_in(login: str, password: str, tries: int, *, entering: bool = True) -> Try:
     """Check a name (or e-mail address) and password; after ``tries`` failures each further one doubles a pause.
+
+    With ``entering`` False somebody who is in already proves that it is he.
 
     Uses short transactions of its own: no transaction may be open when it is called, and none is while the password is checked.
     """
@@ -200,11 +202,9 @@ def sign_in(login: str, password: str, tries: int) -> Try:
     with db.short() as connection:
         forget_failures(connection, keys)
         connection.execute(delete(attempts).where(attempts.c.changed_at < moment - FORGIVEN_AFTER))
-        connection.execute(
-            update(user_table)
-            .where(user_table.c.id == row.id)
-            .values(last_login=moment, login_count=func.coalesce(user_table.c.login_count, 0) + 1, fail_login_count=0)
-        )
+        if entering:
+            entry = {"last_login": moment, "login_count": func.coalesce(user_table.c.login_count, 0) + 1, "fail_login_count": 0}
+            connection.execute(update(user_table).where(user_table.c.id == row.id).values(entry))
     return Try(person)
 
 

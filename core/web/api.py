@@ -27,6 +27,7 @@ from core.options import options
 from core.records import Records, records
 from core.rules import may, verbs_of
 from core.web.security import House, Unauthorized
+from core.web.signin import note_entry
 
 MOST = 500
 """Largest page of a list."""
@@ -356,6 +357,7 @@ class SignInApi(SecurityApi):
         if tried.person.must_change_password:
             raise Refused(_("The password of this account was given by somebody else. Sign in on the screen and choose your own first."))
         g.user = tried.person
+        note_entry(tried.person)
         answer = {"access_token": create_access_token(identity=str(tried.person.id), fresh=True)}
         if body.get("refresh"):
             answer["refresh_token"] = create_refresh_token(identity=str(tried.person.id))

@@ -50,6 +50,8 @@ def register(app: Flask) -> None:
 
 def answer(error: Exception) -> Response:
     """The response for ``error``. What the request had written is taken back first."""
+    if isinstance(error, HTTPException) and error.response is not None:
+        return error.response  # type: ignore[return-value]
     _take_back()
     problem = told(error)
     if problem.status >= 500:

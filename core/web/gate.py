@@ -36,6 +36,7 @@ PUBLIC = {"signin.login", "signin.sign_in", "SignInApi.login", "SignInApi.refres
 WHILE_FORCED = {"signin.login", "signin.sign_in", "signin.password", "signin.logout"}
 """What a person may do before his password is his own."""
 WHILE_SETTING_UP = WHILE_FORCED | {"signin.setup"}
+MOST_JSON_BYTES = 8 * 2**20
 ADDRESS_IN_DIGITS = re.compile(r"(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:.]+\])", re.IGNORECASE)
 
 csrf = CSRFProtect()
@@ -117,6 +118,8 @@ def enter() -> Response | None:
         if (answer := _check_form()) is not None:
             return answer
         if request.mimetype == "application/json":
+            # A value is text or a number; files come by form.
+            request.max_content_length = min(MOST_JSON_BYTES, current_app.config["MAX_CONTENT_LENGTH"])
             request.get_data()
     return None
 

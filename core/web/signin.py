@@ -59,7 +59,7 @@ def sign_in() -> Any:
         return response
     sessions.start(session, done.person, request.remote_addr, request.user_agent.string)  # type: ignore[arg-type]
     remove_first_password(password)
-    log("signin").info("signed in", person=done.person.id)
+    note_entry(done.person)
     return redirect(url_for("signin.password") if done.person.must_change_password else _next())
 
 
@@ -67,6 +67,7 @@ def sign_in() -> Any:
 def logout() -> Any:
     """Signing out at this browser."""
     sessions.end(session)  # type: ignore[arg-type]
+    journal.write("ab_user", g.user.id, "sign-out", {})
     return redirect(url_for("signin.login"))
 
 
@@ -79,7 +80,7 @@ def password() -> Any:
     current, new, again = (request.form.get(name, "") for name in ("current", "new", "again"))
     errors: dict[str, str] = {}
     # Looking at a password takes its time; no transaction is open while it does. Guessing here is counted as guessing at the door.
-    tried = accounts.sign_in(person.login, current, g.limits["tries"])
+    tried = accounts.sign_in(person.login, current, g.limits["tries"], entering=False)
     if tried.person is None:
         errors["current"] = tried.sentence if tried.wait_seconds else _("This is not your present password.")
     elif problem := accounts.password_problem(new, person.login, person.name):
@@ -128,6 +129,13 @@ def setup() -> Any:
         db.remove()
         return render_template("setup.html", values=values, errors=errors, zones=zones()), 422
     return redirect("/")
+
+
+def note_entry(person: Person) -> None:
+    """Journal that ``person`` has come in, by whichever door this request came."""
+    who = actor()
+    who.user_id, who.login, who.name = person.id, person.login, person.name
+    journal.write("ab_user", person.id, "sign-in", {})
 
 
 def zones() -> list[str]:

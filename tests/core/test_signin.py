@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from core import accounts
 from core.db import db
+from core.journal import journal
 from core.people import MortiseUser, SignInAttempt, SignInSession
 from core.settings import set_setting
 from core.testing import PASSWORD, both_databases
@@ -39,11 +40,14 @@ def test_a_person_signs_in_and_out(app, client, create_user):
     assert done.status_code == 302 and done.location == "/"
     assert client.get("/").status_code == 200
     (row,) = sessions()
-    token = cookie(client, app).value
+    token, user_id = cookie(client, app).value, row.user_id
     assert row.id == accounts.session_key(token) and token not in row.data
     client.form_token = form_token(client.get("/account/password"))
     assert client.post("/logout/").status_code == 302
     assert sessions() == []
+    told = select(journal.c.verb, journal.c.door).where(journal.c.user_id == user_id).order_by(journal.c.id)
+    verbs = db.session.execute(told).all()
+    assert verbs == [("sign-in", "screen"), ("sign-out", "screen")]
     client.set_cookie(app.config["SESSION_COOKIE_NAME"], token)
     assert client.get("/").location.startswith("/login/")
 
