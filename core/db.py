@@ -23,7 +23,12 @@ def _scope() -> Any:
 
 
 class MortiseSession(Session):
-    """The session of a request, job or command; `core.rules` and `core.journal` listen to it."""
+    """The session of a request, job or command; `core.guard` and `core.journal` listen to it."""
+
+    def _refuse(self, *_anything: Any, **_more: Any) -> None:
+        raise RuntimeError("Records are written through records(…) or the session; no right and no journal sees a bulk method.")
+
+    bulk_save_objects = bulk_insert_mappings = bulk_update_mappings = _refuse
 
 
 class Database:

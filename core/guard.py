@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Table, event
@@ -22,7 +23,7 @@ def _filter_reads(state: ORMExecuteState) -> None:
     options = state.execution_options
     if state.is_insert or state.is_update or state.is_delete:
         table = getattr(state.statement, "table", None)
-        if table is not None and table.name in models() and not options.get("mortise_core"):
+        if table is not None and not options.get("mortise_core") and (table.name in models() or table.name in _link_tables(len(models()))):
             raise RuntimeError(f"{table.name} is written through records(…) or the session, never by a bulk statement.")
         return
     if not state.is_select or state.is_column_load or options.get("mortise_rules") is False or actor().system:
@@ -38,6 +39,13 @@ def _filter_reads(state: ORMExecuteState) -> None:
             criteria.append(RowRule(model, reach, include_aliases=True, propagate_to_loaders=False))
     if criteria:
         state.statement = state.statement.options(*criteria)
+
+
+@lru_cache(maxsize=4)
+def _link_tables(_models: int) -> frozenset[str]:
+    """Names of the tables behind `links()`: changes of their owners, which the journal has to see."""
+    links = [(model, one.name) for model in models().values() for one in model.__fields__.values() if one.kind.name == "links"]
+    return frozenset(getattr(model, name).property.secondary.name for model, name in links)
 
 
 class RowRule(LoaderCriteriaOption):

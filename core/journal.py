@@ -200,19 +200,24 @@ def _first_values(record: Any, state: Any) -> dict[str, tuple[Any, Any]]:
 
 
 def _change(state: Any, one: Field) -> tuple[Any, Any, bool]:
-    attribute = state.attrs[one.key]
-    history = attribute.history
-    if one.kind.name == "link" and (partner := state.attrs.get(one.name)) is not None:
-        # The author may have set the object instead of its id; the id follows only during the flush.
-        related = partner.history
-        if related.added or related.deleted:
-            new = related.added[0] if related.added else None
-            stored = history.deleted or (history.unchanged if history.unchanged else ())
-            old = stored[0] if stored else None
-            return old, (new.id if new is not None else None), True
+    history = state.attrs[one.key].history
     if not history.added and not history.deleted:
         return None, None, False
     return (history.deleted[0] if history.deleted else None), (history.added[0] if history.added else None), True
+
+
+def follow_links(record: Any) -> None:
+    """Give each link set by its object (``case.owner = u``) its id at once, so that rights and hooks see what will be written.
+
+    The id of an object that is new itself follows during the flush.
+    """
+    state = inspect(record)
+    for one in type(record).__fields__.values():
+        if one.kind.name == "link" and one.name in state.dict:
+            history = state.attrs[one.name].history
+            if history.added or history.deleted:
+                related = state.dict[one.name]
+                setattr(record, one.key, related.id if related is not None else None)
 
 
 def snapshot(record: Any) -> dict[str, Any]:
@@ -238,6 +243,7 @@ def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
             break
         for record in fresh:
             model = type(record)
+            follow_links(record)
             if record in session.deleted:
                 if hooks.has("before_delete", model):
                     hooks.call("before_delete", model, record=record)
@@ -263,7 +269,11 @@ def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
 def _after_flush(session: Session, _context: Any) -> None:
     from core.search import index_records
 
-    pending = session.info.pop("pending", {})
+    # Asked again now: the flush has given ids to what was new, and links to new records theirs.
+    pending = {
+        record: (verb, changes if verb == "delete" else changes_of(record))
+        for record, (verb, changes) in session.info.pop("pending", {}).items()
+    }
     rows = []
     by_model: dict[type, tuple[list[Any], list[Any]]] = {}
     for record, (verb, changes) in pending.items():

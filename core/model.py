@@ -279,7 +279,10 @@ def system_columns() -> dict[str, Any]:
     """Fresh columns that every record has beside its own fields; the names of `SYSTEM_FIELDS` plus ``custom`` and ``title_key``."""
     return {
         "created_at": mapped_column(DateTime, nullable=True, index=True, sort_order=900),
-        "created_by_id": mapped_column(Integer, ForeignKey("ab_user.id", ondelete="RESTRICT"), nullable=True, sort_order=901),
+        # Where a model has no owner its author counts as one, so the guard must know who it was before.
+        "created_by_id": mapped_column(
+            Integer, ForeignKey("ab_user.id", ondelete="RESTRICT"), nullable=True, active_history=True, sort_order=901
+        ),
         "changed_at": mapped_column(DateTime, nullable=True, index=True, sort_order=902),
         "changed_by_id": mapped_column(Integer, ForeignKey("ab_user.id", ondelete="RESTRICT"), nullable=True, sort_order=903),
         "version": mapped_column(Integer, nullable=False, default=1, server_default="1", sort_order=904),

@@ -18,6 +18,7 @@ from core.model import fields_of, is_half, is_owned, part_of
 from core.people import Department, FieldRight, MortiseUser, PersonalRight, Post, RoleRight, RoleRow, Share, Team, assoc_user_role
 
 VERBS = ("read", "create", "edit", "delete", "import", "export", "print", "bulk", "share", "transfer")
+WRITES = ("create", "edit", "delete", "import", "share", "transfer")
 SCOPES = ("none", "own", "department", "below", "team", "all")
 EVERYONE = "Everyone"
 
@@ -323,7 +324,9 @@ class Rights:
             return Verdict(True, (*reasons, Reason("scope", _("The record belongs to somebody of your team."))))
         if "parent" in grant.scopes and (link := part_of(model)) is not None:
             parent_id = value(record, link.key)
-            if parent_id is not None and visible_ids(link.target, [parent_id]):
+            # Made in the same flush as what it is part of, which has no id yet.
+            fresh = getattr(record, link.name, None) if parent_id is None and record.id is None else None
+            if visible_ids(link.target, [parent_id]) or (fresh is not None and self.covers(fresh, "read")):
                 return Verdict(True, (*reasons, Reason("scope", _("You may read the record that this one is part of."))))
         if grant.shared and record.id is not None:
             shared = self._shared_ids(model, verb).where(Share.__table__.c.record_id == record.id).limit(1)
@@ -398,6 +401,8 @@ def forget_rights() -> None:
 def may(verb: str, target: Any, field_name: str | None = None) -> Verdict:
     """May the acting person do ``verb`` with a model or a record (and one of its fields)? The verdict explains itself."""
     who = actor()
+    if verb in WRITES and is_half(target if isinstance(target, type) else type(target)):
+        return Verdict(False, (Reason("nothing", _("These records can only be read here.")),))
     if who.system:
         return Verdict(True, (Reason("system", _("The system itself acts.")),))
     mine = rights()
