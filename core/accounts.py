@@ -10,7 +10,7 @@ from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import Connection, delete, event, func, inspect, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, event, func, inspect, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from werkzeug.security import check_password_hash
 
@@ -60,6 +60,10 @@ PERSON_COLUMNS = [
     for name in ("username", "name", "level", "language", "zone", "theme", "must_change_password", "password", "active")
 ]
 
+# Made once: building a statement costs more than running it.
+PERSON_QUERY = select(*PERSON_COLUMNS).where(user_table.c.id == bindparam("user_id"))
+QUIET = {"mortise_rules": False}
+
 
 def person_of(row: Any, user_id: int) -> Person | None:
     """The `Person` of a row that holds `PERSON_COLUMNS`; None when the account is closed."""
@@ -73,7 +77,7 @@ def person_of(row: Any, user_id: int) -> Person | None:
 
 def person_by_id(user_id: int) -> Person | None:
     """The person with this id, if the account is open; one statement."""
-    row = db.session.execute(select(*PERSON_COLUMNS).where(user_table.c.id == user_id)).first()
+    row = db.session.execute(PERSON_QUERY, {"user_id": user_id}, execution_options=QUIET).first()
     return person_of(row, user_id) if row else None
 
 

@@ -25,6 +25,7 @@ from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy import event, select
 from werkzeug.test import TestResponse
 
+import core.tables  # noqa: F401 - the prepared database needs all of them
 from core import accounts, context
 from core.config import ROOT, load
 from core.context import Actor
@@ -82,13 +83,15 @@ class House:
     def __init__(self, folder: Path, addon_folders: list[Path]) -> None:
         self.folder, self.addon_folders = folder, addon_folders
         self.prepared: dict[str, str] = {}
+        self.names: set[str] = set()
         self._app: Flask | None = None
 
     def load(self) -> None:
-        """Read the addons; other tests of the process may have read others."""
-        from core.addons import load_all
+        """Read the addons, unless they are read; other tests of the process may have read others."""
+        from core.addons import addons, broken, load_all
 
-        load_all(self.addon_folders, strict=True)
+        if not self.names or set(addons()) != self.names or broken():
+            self.names = set(load_all(self.addon_folders, strict=True))
 
     @property
     def app(self) -> Flask:

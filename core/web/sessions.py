@@ -11,11 +11,11 @@ from typing import Any
 from flask import Flask, Request, Response
 from flask.sessions import SessionInterface, SessionMixin
 from itsdangerous import BadSignature, URLSafeTimedSerializer
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import OperationalError
 from werkzeug.datastructures import CallbackDict
 
-from core.accounts import PERSON_COLUMNS, Person, person_of, session_key, sessions, user_table
+from core.accounts import PERSON_COLUMNS, QUIET, Person, person_of, session_key, sessions, user_table
 from core.context import now
 from core.db import db
 from core.logs import log
@@ -23,6 +23,11 @@ from core.settings import setting
 
 VISITOR_SECONDS = 24 * 3600
 TOUCH = timedelta(minutes=1)
+QUERY = (
+    select(sessions.c.user_id, sessions.c.data, sessions.c.created_at, sessions.c.seen_at, *PERSON_COLUMNS)
+    .join(user_table, user_table.c.id == sessions.c.user_id)
+    .where(sessions.c.id == bindparam("key"))
+)
 
 
 class BrowserSession(CallbackDict, SessionMixin):
@@ -86,12 +91,7 @@ def load(session: BrowserSession) -> Person | None:
     """Who is signed in at this browser: one statement for the session and the person; None when it has ended."""
     if not session.token:
         return None
-    query = (
-        select(sessions.c.user_id, sessions.c.data, sessions.c.created_at, sessions.c.seen_at, *PERSON_COLUMNS)
-        .join(user_table, user_table.c.id == sessions.c.user_id)
-        .where(sessions.c.id == session_key(session.token))
-    )
-    row = db.session.execute(query).first()
+    row = db.session.execute(QUERY, {"key": session_key(session.token)}, execution_options=QUIET).first()
     person = person_of(row, row.user_id) if row else None
     moment = now()
     if person is not None and (
