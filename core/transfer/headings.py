@@ -67,7 +67,10 @@ def match(sheet: Sheet, model: type, keys: Sequence[str] = ()) -> Columns:
               label=label, fields=offered)
         )  # fmt: skip
     _settle(best, names, model)
-    best.ignored = [text for place, text in enumerate(best.heading) if text and not any(place in places for places in best.fields.values())]
+    taken = {place for places in best.fields.values() for place in places}
+    # The column that an earlier import has added to its wrong rows is nobody's mistake.
+    reasons = {folded(catalogue(language).gettext("Reason")) for language in LANGUAGES}
+    best.ignored = [text for place, text in enumerate(best.heading) if text and place not in taken and folded(text) not in reasons]
     for key in keys:
         if key not in best.fields:
             raise Broken(_("No column of this file is “%(name)s”, which should be the key.", name=key[:60]))

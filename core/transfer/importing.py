@@ -27,6 +27,8 @@ from core.transfer.headings import Columns, match
 from core.transfer.links import Named, parts
 from core.transfer.reading import Sheet, opened
 
+TOLD_EVERY = 5000
+"""Rows between two words of progress."""
 Progress = Callable[[str], None]
 Row = tuple[int, list[str]]
 
@@ -104,7 +106,7 @@ def run_import(
                         if done.errors:
                             wrong_rows.add(cells, _reason(model, done.errors))
                     _end_transaction(keep=not check)
-                    if progress is not None and outcome.read % 5000 < CHUNK:
+                    if progress is not None and outcome.read // TOLD_EVERY > (outcome.read - len(lot)) // TOLD_EVERY:
                         progress(_("%(read)s rows of %(total)s", read=f"{outcome.read:,}", total=f"{sheet.count - 1:,}"))
                 if not check:
                     outcome.batch_id = journal.batch_id()

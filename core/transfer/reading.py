@@ -29,6 +29,10 @@ SEPARATORS = ",;\t|"
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f]")
 
 
+class _Undecodable(Broken):
+    """Bytes that are not in the encoding that was tried."""
+
+
 @dataclass(slots=True)
 class Sheet:
     """A table that was read once from end to end and found readable."""
@@ -59,7 +63,8 @@ def opened(path: Path) -> Iterator[Sheet]:
     if size > LARGEST_FILE:
         raise Broken(_("“%(file)s” is larger than %(limit)s MB. Please split it.", file=path.name, limit=LARGEST_FILE // 2**20))
     if not head.strip(b"\0\xef\xbb\xbf\xff\xfe \t\r\n"):
-        raise Broken(_("“%(file)s” is empty.", file=path.name) if not head.strip(b"\xef\xbb\xbf\xff\xfe \t\r\n") else _not_a_table(path))
+        blank = b"\0" not in head or head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        raise Broken(_("“%(file)s” is empty.", file=path.name) if blank else _not_a_table(path))
     if head.startswith(b"PK"):
         with tempfile.TemporaryDirectory(prefix="mortise-import-") as folder:
             yield _checked(_from_workbook(path, Path(folder) / "table.csv"), "utf-8", ",", path.name)
@@ -95,12 +100,12 @@ def _encoding(path: Path, head: bytes) -> str:
     try:
         _decodes(path, "utf-8")
         return "utf-8-sig"
-    except Broken as damaged:
+    except _Undecodable as damaged:
         if head.startswith(codecs.BOM_UTF8) or _mostly_utf8(path):
             raise
         try:
             return _decodes(path, "gb18030") and "gb18030"
-        except Broken:
+        except _Undecodable:
             raise Broken(
                 _("“%(file)s” is neither UTF-8 nor GB18030. Please save it as “CSV UTF-8” and try again.", file=path.name)
             ) from damaged
@@ -117,7 +122,7 @@ def _decodes(path: Path, encoding: str) -> bool:
                 decoder.decode(piece, final=not piece)
             except UnicodeDecodeError as error:
                 line = lines + piece[: error.start].count(b"\n")
-                raise Broken(
+                raise _Undecodable(
                     _("“%(file)s” is damaged in line %(line)s: it cannot be read as %(encoding)s.", file=path.name, line=line,
                       encoding=encoding.upper())
                 ) from None  # fmt: skip
