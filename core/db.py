@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from flask import has_app_context
 from flask.globals import app_ctx
@@ -27,6 +27,17 @@ class MortiseSession(Session):
 
     def _refuse(self, *_anything: Any, **_more: Any) -> None:
         raise RuntimeError("Records are written through records(…) or the session; no right and no journal sees a bulk method.")
+
+    after_flushes: ClassVar[list[Callable[[Session], None]]] = []
+    """Called after each flush, when the session can flush again: hooks may write and ask through the gate."""
+
+    def flush(self, objects: Sequence[Any] | None = None) -> None:
+        """Write what is pending, and what hooks make of it. Within a flush it does nothing: that flush takes it along."""
+        if self._flushing:
+            return
+        super().flush(objects)
+        for listener in self.after_flushes:
+            listener(self)
 
     bulk_save_objects = bulk_insert_mappings = bulk_update_mappings = _refuse
 
@@ -90,8 +101,9 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
             url = "postgresql+psycopg://" + url.removeprefix("postgresql://")
         # Nothing is prepared on the server: its generic plan for a search was 1000 times slower than one made for the words.
         engine = create_engine(
-            url, connect_args={"prepare_threshold": None}, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, pool_recycle=1800
-        )
+            url, connect_args={"prepare_threshold": None}, pool_size=pool_size, max_overflow=pool_size,
+            pool_pre_ping=True, pool_recycle=1800,
+        )  # fmt: skip
     return engine
 
 

@@ -97,9 +97,11 @@ def syllables(run: str) -> list[str]:
     return found
 
 
-def other_readings(char: str) -> list[str]:
-    """Further readings of a character, the usual one left out."""
-    return table().others.get(char, "").split()
+def readings(char: str) -> list[str]:
+    """All common readings of a character that has several, the usual one first; empty when there is but one."""
+    known = table()
+    more = known.others.get(char, "").split()
+    return [known.reading(char) or char, *more] if more else []
 
 
 def is_syllable(text: str) -> bool:

@@ -203,7 +203,7 @@ def matches(model: Any, words: str) -> ColumnElement[bool]:
         )
     else:
         wanted = f"'m{model.__tablename__}' & ({_ts_words(asked.wanted)})"
-        found = select(core_search.c.record_id).where(core_search.c.tokens.op("@@")(sa.cast(wanted, TSQUERY)))
+        found = select(core_search.c.record_id).where(core_search.c.tokens.op("@@")(sa.cast(sa.literal(wanted, Text), TSQUERY)))
     hit = model.id.in_(found.correlate(None))
     seen = _seen(model)
     return hit if seen is None else sa.and_(hit, *(_visibly(model, seen, piece) for piece in asked.pieces))

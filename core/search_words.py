@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from core.pinyin import is_han, other_readings, pairs, splits, syllables
+from core.pinyin import is_han, pairs, readings, splits, syllables
 
 LONGEST_VALUE = 10_000
 LONGEST_RUN = 200
@@ -103,8 +103,9 @@ def _sounds(text: str, found: set[str]) -> None:
             continue
         read = [one if one.isascii() else "" for one in syllables(run)]
         found.update(f"p{first}{second}" for first, second in zip(read, [*read[1:], ""], strict=True) if first)
-        if len(run) <= 4:
-            for other in other_readings(run[0]):
+        if len(run) <= 3:
+            for other in readings(run[0]):
+                # A name's first character is read in several ways (曾, 单, 解), and nobody knows which.
                 found.add(f"p{other}{read[1] if len(read) > 1 else ''}")
                 found.add("i" + other[0] + "".join(one[:1] for one in read[1:4]))
         initials += [one[0] for one in read if one]
