@@ -118,7 +118,7 @@ def record_page(form: RecordForm, *, next_url: str = "") -> SimpleNamespace:
         for section in page.sections:
             for field in section.fields:
                 # The sentence above the form says it once; forty locks would say nothing more.
-                field.control, field.locked, field.help = "output", "", ""
+                field.control, field.locked, field.help, field.required = "output", "", "", False
     if form.clashes():
         page.conflict = SimpleNamespace(
             sentence=_("Somebody else changed the same fields while you were writing."), fields=form.comparison()

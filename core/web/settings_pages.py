@@ -60,7 +60,6 @@ def addon_off(name: str) -> Response:
     say(
         ngettext("%(count)s addon sleeps now; its data is kept.", "%(count)s addons sleep now; their data is kept.", len(changed)),
         icon="moon",
-        undo=True,
     )
     return redirect("/settings/addons")
 
@@ -75,7 +74,7 @@ def addon_on(name: str) -> Response:
         say(problem.sentence, icon="alert-triangle")
         return redirect("/settings/addons")
     names = ", ".join(t(house.addons()[one].title) for one in changed)
-    say(_("Awake: %(names)s.", names=names) if names else _("It was awake already."), undo=bool(names))
+    say(_("Awake: %(names)s.", names=names) if names else _("It was awake already."))
     return redirect("/settings/addons")
 
 
