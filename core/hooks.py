@@ -49,7 +49,8 @@ def _keep(name: str, function: Callable[..., Any], models: tuple[type, ...]) -> 
         if argument not in allowed:
             where = f"{inspect.getsourcefile(function)}:{function.__code__.co_firstlineno}"
             raise Misbuilt(f"{function.__name__} ({where}): the hook {name} gives no {argument!r}; it gives {', '.join(sorted(allowed))}.")
-    plugin = _Plugin(addon=loading["addon"], models=models, function=function, **{name: _mark(function, specname=name)})
+    # The function stands in it once: pluggy calls a hook for each attribute that it finds its function under.
+    plugin = _Plugin(addon=loading["addon"], models=models, title=function.__name__, **{name: _mark(function, specname=name)})
     _pending.append(plugin)
     return function
 
@@ -70,7 +71,7 @@ def register_all(order: list[str]) -> None:
     _callers.clear()
     # pluggy calls the last registered first.
     for number, plugin in sorted(enumerate(_pending), key=lambda one: (places.get(one[1].addon, 999), one[0]), reverse=True):
-        _manager.register(plugin, name=f"{plugin.addon}:{number}:{plugin.function.__name__}")
+        _manager.register(plugin, name=f"{plugin.addon}:{number}:{plugin.title}")
 
 
 _callers: dict[Any, Any] = {}
