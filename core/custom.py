@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Column, Index, String, Table, event, func, inspect, select
 from sqlalchemy.orm import Mapped, Session
 
 from core.context import actor
-from core.custom_sql import NAME, UNINDEXABLE, custom_column, index_sql
+from core.custom_sql import NAME, SHAPES, UNINDEXABLE, custom_column, index_sql
 from core.db import MortiseSession, db
 from core.errors import Invalid, Wrong
-from core.fields import KINDS, Field, field
+from core.fields import KINDS, LARGEST_INTEGER, Field, field
 from core.formula import check_formula, evaluate, names_in, parse
 from core.i18n import gettext as _
 from core.model import SYSTEM_FIELDS, Model, model_label, models
@@ -28,6 +29,9 @@ CUSTOM_KINDS = (
     "phone", "email",
 )  # fmt: skip
 NUMBERS = ("integer", "decimal", "money")
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,29})(\.[0-9]{1,30})?")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{6})?Z")
 FIXED = ("model", "name", "kind", "choices", "target")
 
 name_options("core_custom_field.kind", {
@@ -168,25 +172,27 @@ def stored_value(record: Any, field: Field) -> Any:
 
 def read_stored(kind: str, value: Any) -> Any:
     """The Python value of what the JSON column holds for a kind of field."""
-    if value is None:
+    fits = {
+        "integer": type(value) is int and abs(value) <= LARGEST_INTEGER,
+        "number": type(value) in (int, float) or (isinstance(value, str) and _NUMBER.fullmatch(value) is not None),
+        "date": isinstance(value, str) and _DAY.fullmatch(value) is not None,
+        "moment": isinstance(value, str) and _MOMENT.fullmatch(value) is not None,
+        "yesno": isinstance(value, bool),
+        "list": isinstance(value, list),
+        "text": isinstance(value, str),
+    }
+    shape = SHAPES[kind]
+    if not fits[shape]:
         return None
     try:
-        if kind in ("integer", "link", "file"):
-            return value if type(value) is int else None
-        if kind in ("decimal", "money", "formula"):
-            number = Decimal(str(value)) if type(value) in (str, int, float) else None
-            return number if number is not None and number.is_finite() else None
-        if kind == "date":
-            return date.fromisoformat(value) if len(value) == 10 else None
-        if kind == "datetime":
-            return datetime.fromisoformat(value.removesuffix("Z"))
-    except (TypeError, ValueError, AttributeError, InvalidOperation):
+        if shape == "number":
+            number = Decimal(str(value))
+            return number if number.is_finite() else None
+        if shape == "date":
+            return date.fromisoformat(value)
+        return datetime.fromisoformat(value.removesuffix("Z")) if shape == "moment" else value
+    except ValueError:
         return None
-    if kind == "yesno":
-        return value if isinstance(value, bool) else None
-    if kind == "choices":
-        return value if isinstance(value, list) else None
-    return str(value) if isinstance(value, (str, int, float)) else None
 
 
 @cached_by_generation

@@ -60,7 +60,7 @@ def recompute_formulas(model: str) -> None:
 
 
 def ensure_indexes() -> int:
-    """Make every index that administrators ask for, for example after a restore; returns how many were asked for."""
+    """Make every index that administrators ask for, for example after a restore; returns how many were asked for. Commits."""
     query = select(CustomField.model, CustomField.name).where(CustomField.indexed)
     wanted = db.session.execute(query, execution_options={"mortise_rules": False}).all()
     for model, name in wanted:
@@ -82,8 +82,8 @@ def _run(sql: str, index: str | None = None) -> None:
     if db.is_sqlite:
         db.session.connection().exec_driver_sql(sql)
         return
-    # Nothing of ours may be open: CREATE INDEX CONCURRENTLY waits for every transaction that has touched the table.
-    checkpoint()
+    # Nothing of ours may be open: CREATE INDEX CONCURRENTLY waits for every transaction that holds a snapshot.
+    db.session.commit()
     assert db.engine is not None
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("SET lock_timeout = '10min'")

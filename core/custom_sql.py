@@ -29,17 +29,19 @@ UNINDEXABLE = ("long", "choices")
 _DIGIT = "[0-9]"
 _DAY = "-".join((_DIGIT * 4, _DIGIT * 2, _DIGIT * 2))
 _TIME = ":".join((_DIGIT * 2,) * 3)
+# SQLite returns the 30th of February unchanged until it has to compute: “+0 days” makes it compute.
 _SQLITE = {
     "text": "{v}",
     "integer": "CASE WHEN json_type({c}, {p}) = 'integer' AND typeof({v}) = 'integer' THEN {v} END",
     "number": (
         "CASE WHEN json_type({c}, {p}) IN ('text', 'integer', 'real') THEN "
-        "CASE WHEN json_valid({v}) THEN CASE WHEN json_type({v}) IN ('integer', 'real') THEN CAST({v} AS REAL) END END END"
+        "CASE WHEN json_valid({v}) AND (json_type({c}, {p}) <> 'text' OR {v} NOT GLOB '*[eE]*') THEN "
+        "CASE WHEN json_type({v}) IN ('integer', 'real') THEN CAST({v} AS REAL) END END END"
     ),
-    "date": f"CASE WHEN {{v}} GLOB '{_DAY}' THEN CASE WHEN {{v}} >= '0001' AND date({{v}}) = {{v}} THEN {{v}} END END",
+    "date": f"CASE WHEN {{v}} GLOB '{_DAY}' THEN CASE WHEN {{v}} >= '0001' AND date({{v}}, '+0 days') = {{v}} THEN {{v}} END END",
     "moment": (
         f"CASE WHEN {{v}} GLOB '{_DAY}T{_TIME}Z' OR {{v}} GLOB '{_DAY}T{_TIME}.{_DIGIT * 6}Z' THEN "
-        "CASE WHEN {v} >= '0001' AND strftime('%Y-%m-%dT%H:%M:%S', substr({v}, 1, 19)) = substr({v}, 1, 19) THEN "
+        "CASE WHEN {v} >= '0001' AND strftime('%Y-%m-%dT%H:%M:%S', substr({v}, 1, 19), '+0 days') = substr({v}, 1, 19) THEN "
         # Spelt like SQLAlchemy binds a moment on SQLite, so that the two compare as text.
         "substr({v}, 1, 10) || ' ' || substr({v}, 12, 8) || '.' || substr(rtrim(substr({v}, 21), 'Z') || '000000', 1, 6) END END"
     ),
@@ -56,17 +58,17 @@ _PARTS = ", ".join(_PART % place for place in ((1, 4), (6, 2), (9, 2)))
 _POSTGRES = {
     "text": "{v}",
     "integer": (
-        r"CASE WHEN {v} ~ '^-?\d{{1,19}}$' THEN CASE WHEN CAST({v} AS NUMERIC) "
+        r"CASE WHEN jsonb_typeof({c} -> {p}) = 'number' AND {v} ~ '^-?\d{{1,19}}$' THEN CASE WHEN CAST({v} AS NUMERIC) "
         "BETWEEN -9223372036854775808 AND 9223372036854775807 THEN CAST({v} AS BIGINT) END END"
     ),
-    "number": r"CASE WHEN {v} ~ '^-?\d{{1,30}}(\.\d{{1,30}})?$' THEN CAST({v} AS NUMERIC) END",
+    "number": r"CASE WHEN {v} ~ '^-?(0|[1-9]\d{{0,29}})(\.\d{{1,30}})?$' THEN CAST({v} AS NUMERIC) END",
     "date": f"CASE WHEN {{v}} ~ '^{_REAL_DAY.replace('{', '{{').replace('}', '}}')}$' THEN make_date({_PARTS}) END",
     "moment": (
         f"CASE WHEN {{v}} ~ '^{_REAL_DAY.replace('{', '{{').replace('}', '}}')}T"
         r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{{6}})?Z$' THEN "
         f"make_timestamp({_PARTS}, {_PART % (12, 2)}, {_PART % (15, 2)}, CAST(rtrim(substr({{v}}, 18), 'Z') AS DOUBLE PRECISION)) END"
     ),
-    "yesno": "CASE {v} WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END",
+    "yesno": "CASE {c} -> {p} WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END",
     "list": "CASE WHEN jsonb_typeof({c} -> {p}) = 'array' THEN {c} -> {p} END",
 }
 

@@ -53,7 +53,9 @@ def _remove_unused(folder: Path) -> None:
     journal = JournalRow.__table__.c
     since = now() - timedelta(days=setting("files.keep_deleted_days"))
     for content_hash in sorted(set(found) - named):
-        deleted = select(journal.id).where(journal.model == "core_file", journal.verb == "delete", journal.at > since)
+        # Only what a record had can come back with it; an upload that no record took is gone for good.
+        of_a_record = journal.changes.contains('"model":')
+        deleted = select(journal.id).where(journal.model == "core_file", journal.verb == "delete", journal.at > since, of_a_record)
         if db.session.execute(deleted.where(journal.changes.contains(content_hash)).limit(1)).first():
             continue
         with store_lock(alone=True):

@@ -24,13 +24,7 @@ BY_SUFFIX = {
 """What a file of this suffix may be; other suffixes promise nothing."""
 SHOWN_INLINE = {"image/png", "image/apng", "image/jpeg", "image/gif", "image/webp"}
 """What a browser may show on a page of ours; everything else is only ever saved."""
-_MARKS = (
-    ("<svg", "image/svg+xml"),
-    ("<!doctype html", "text/html"),
-    ("<html", "text/html"),
-    ("<script", "text/html"),
-    ("<body", "text/html"),
-)
+_MARKS = {"<svg": "image/svg+xml"} | dict.fromkeys(("<!doctype html", "<html", "<script", "<body", "<iframe"), "text/html")
 _PLAIN = {"csv": "text/csv", "md": "text/markdown", "json": "application/json", "xml": "text/xml", "eml": "message/rfc822"}
 
 
