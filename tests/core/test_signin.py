@@ -343,3 +343,23 @@ def test_a_token_that_ran_out_or_is_made_up_is_refused_with_json(client):
         assert refused.status_code == 401 and refused.json["error"] == "not_signed_in" and refused.json["message"].endswith(".")
         refused = client.post("/api/v1/security/refresh", headers={"Authorization": header})
         assert refused.status_code == 401 and refused.json["error"] == "not_signed_in"
+
+
+@pytest.mark.browser
+def test_in_a_browser_a_person_signs_in_and_out(page_as, create_user):
+    create_user("li", level="administrator", language="en")
+    page = page_as(None, locale="zh-CN")
+    page.goto("/crm_tag/")
+    assert page.evaluate("document.documentElement.lang") == "zh-Hans"
+    page.fill("#username", "li")
+    page.fill("#password", "wrong")
+    page.press("#password", "Enter")
+    page.wait_for_selector("#error")
+    page.fill("#password", PASSWORD)
+    page.press("#password", "Enter")
+    page.wait_for_url("**/crm_tag/")
+    cookies = {one["name"]: one for one in page.context.cookies()}
+    assert cookies["mortise"]["httpOnly"] and cookies["mortise"]["sameSite"] == "Lax"
+    page.click(".m-me summary")
+    page.click(".m-me-out")
+    page.wait_for_url("**/login/")
