@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, Session
 from core.context import actor, now
 from core.db import MortiseSession, db
 from core.errors import Invalid, Wrong
-from core.fields import field, link, narrow, tidy
+from core.fields import Field, field, link, narrow, tidy
 from core.i18n import LANGUAGES, catalogue, lazy, t
 from core.i18n import gettext as _
 from core.model import Model, fields_of, model_label, models, option_seeds, words
@@ -181,6 +181,24 @@ def option_key(dictionary: str, typed: str, allow_retired: bool = True) -> str:
         label = option_label(dictionary, found[0])
         raise Wrong(_("“%(value)s” is no longer in use; choose one of: %(options)s.", value=label, options=names))
     raise Wrong(_("“%(value)s” is not one of the options; choose one of: %(options)s.", value=typed[:40], options=names))
+
+
+def retired_choices(fields: dict[str, Field], values: dict[str, Any], record: Any = None) -> dict[str, str]:
+    """{field: sentence} of cleaned ``values`` that newly choose a retired option; what ``record`` has already may stay."""
+    wrong: dict[str, str] = {}
+    for name, value in values.items():
+        one = fields[name]
+        if one.kind.name not in ("choice", "choices") or not value or actor().system:
+            continue
+        before = one.get(record) if record is not None else None
+        kept = set(before or []) if isinstance(before, list) else {before}
+        for key in value if isinstance(value, list) else [value]:
+            try:
+                if key not in kept:
+                    option_key(one.choices or "", key, allow_retired=False)
+            except Wrong as refusal:
+                wrong[name] = str(refusal)
+    return wrong
 
 
 # -- seeding ----------------------------------------------------------------------------------------------------------

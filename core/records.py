@@ -17,6 +17,7 @@ from core.guard import refusal
 from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.model import fields_of, model_label
+from core.options import retired_choices
 from core.prepare import flush, prepare
 from core.recognise import Keys, recognise
 from core.rules import may, rights, visible_ids
@@ -221,7 +222,7 @@ class Records:
                 for name, value in good.items():
                     self._put(record, fields[name], value)
                 prepare(record, "create")
-                done.errors = self._required(record) or None
+                done.errors = self._required(record) | retired_choices(fields, good) or None
                 if done.errors is None:
                     fresh.append((done, record))
         for place, sentences in self._taken([(record, list(self.model.__fields__)) for _done, record in fresh]).items():
@@ -346,6 +347,8 @@ class Records:
 
     def _apply(self, record: Any, good: dict[str, Any]) -> None:
         fields = fields_of(self.model)
+        if wrong := retired_choices(fields, good, record):
+            raise Invalid(wrong)
         for name, value in good.items():
             if fields[name].get(record) == value:
                 continue

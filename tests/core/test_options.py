@@ -71,6 +71,16 @@ def test_a_retired_option_stays_readable_and_is_refused_for_new_values(boxes):
         with pytest.raises(Wrong, match="no longer in use"):
             option_key(STAGE, "Packed", allow_retired=False)
         assert next(one for one in options(STAGE) if one.key == "packed").retired
+        with pytest.raises(Invalid) as refused:
+            records(boxes.Box).create({"name": "too late", "stage": "packed"})
+        assert "no longer in use" in refused.value.errors["stage"]
+        had = boxes.Box(name="had it before", stage="packed")
+        db.session.add(had)
+        db.session.flush()
+        records(boxes.Box).edit(had, {"name": "still has it", "stage": "packed"})
+        records(boxes.Box).edit(had, {"stage": "new"})
+        with pytest.raises(Invalid):
+            records(boxes.Box).edit(had, {"stage": "Packed"})
         db.session.rollback()
 
 
