@@ -28,6 +28,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm.base import NO_VALUE
 
 from core import hooks
 from core.context import acting, actor, now
@@ -122,7 +123,7 @@ def batch_id() -> int:
         values = {"at": now(), "user_id": who.user_id, "door": who.door, "title": who.batch_title, "undoes": who.memo.get("undoes")}
         found = session.execute(insert(batches).values(values).returning(batches.c.id)).scalar_one()
         who.memo["batch_id"] = found
-        session.info["new_batch"] = who.memo
+        session.info["new_batch"] = (who.memo, session.get_nested_transaction() or session.get_transaction())
     return found
 
 
@@ -206,10 +207,11 @@ def _change(state: Any, one: Field) -> tuple[Any, Any, bool]:
     return (history.deleted[0] if history.deleted else None), (history.added[0] if history.added else None), True
 
 
-def follow_links(record: Any) -> None:
-    """Give each link set by its object (``case.owner = u``) its id at once, so that rights and hooks see what will be written.
+def complete(record: Any) -> None:
+    """Bring what the author has written into the form in which rights, hooks and the journal read it.
 
-    The id of an object that is new itself follows during the flush.
+    A link set by its object (``case.owner = u``) gets its id at once; the id of an object that is new itself follows during
+    the flush. Of custom values changed in place, what was stored before is read, since only the new ones are in memory.
     """
     state = inspect(record)
     for one in type(record).__fields__.values():
@@ -218,6 +220,10 @@ def follow_links(record: Any) -> None:
             if history.added or history.deleted:
                 related = state.dict[one.name]
                 setattr(record, one.key, related.id if related is not None else None)
+    if state.key is not None and state.committed_state.get("custom") is NO_VALUE:
+        table = type(record).__table__
+        stored = db.session.execute(select(table.c.custom).where(table.c.id == record.id)).scalar()
+        state.committed_state["custom"] = stored
 
 
 def snapshot(record: Any) -> dict[str, Any]:
@@ -243,7 +249,7 @@ def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
             break
         for record in fresh:
             model = type(record)
-            follow_links(record)
+            complete(record)
             if record in session.deleted:
                 if hooks.has("before_delete", model):
                     hooks.call("before_delete", model, record=record)
@@ -298,46 +304,53 @@ def _after_flush(session: Session, _context: Any) -> None:
     session.info.setdefault("saved", []).extend((record, verb, changes) for record, (verb, changes) in pending.items() if changes)
 
 
-@event.listens_for(MortiseSession, "after_flush_postexec")
-def _after_flush_postexec(session: Session, _context: Any) -> None:
-    for record, verb, changes in session.info.pop("saved", []):
-        name = "after_delete" if verb == "delete" else "after_save"
-        if hooks.has(name, type(record)):
-            arguments = (
-                {"record": record}
-                if verb == "delete"
-                else {"record": record, "changes": {key: tuple(pair) for key, pair in changes.items()}}
-            )
+def _tell_hooks(session: Session) -> None:
+    """Call the after-hooks of what a flush has written; what they change themselves is flushed, and told, in turn."""
+    for _round in range(20):
+        saved = session.info.pop("saved", [])
+        for record, verb, changes in saved:
+            name = "after_delete" if verb == "delete" else "after_save"
+            if not hooks.has(name, type(record)):
+                continue
+            arguments: dict[str, Any] = {"record": record}
+            if verb != "delete":
+                arguments["changes"] = {key: tuple(pair) for key, pair in changes.items()}
             hooks.call(name, type(record), **arguments)
+        if not saved or not (session.new or session.dirty or session.deleted):
+            return
+        Session.flush(session)
+    raise RuntimeError("Hooks set each other off without end; a hook may only change what is not yet as it should be.")
 
 
-def _forget(session: Session) -> None:
-    for key in ("pending", "saved", "tx"):
-        session.info.pop(key, None)
+MortiseSession.after_flushes.append(_tell_hooks)
 
 
 @event.listens_for(MortiseSession, "after_commit")
 def _after_commit(session: Session) -> None:
-    _forget(session)
-    session.info.pop("new_batch", None)
+    # Also called for each savepoint, which keeps nothing yet.
+    if not session.in_nested_transaction():
+        for key in ("pending", "saved", "tx", "new_batch"):
+            session.info.pop(key, None)
 
 
 @event.listens_for(MortiseSession, "after_soft_rollback")
-def _after_soft_rollback(session: Session, previous: Any) -> None:
-    for key in ("pending", "saved"):
+def _after_rollback(session: Session, ended: Any) -> None:
+    for key in ("pending", "saved", "tx"):
         session.info.pop(key, None)
-    # The batch's row may have been made inside the savepoint that was just rolled back.
-    session.info["check_batch"] = previous.nested
-
-
-@event.listens_for(MortiseSession, "after_rollback")
-def _after_rollback(session: Session) -> None:
-    _forget(session)
-    memo = session.info.pop("new_batch", None)
-    if memo is not None:
+    memo, made_in = session.info.get("new_batch", (None, None))
+    inside = made_in
+    while inside is not None and inside is not ended:
+        inside = inside.parent
+    if memo is not None and inside is ended:
         memo.pop("batch_id", None)
-    for key in ("rights", "generation", "uncommitted"):
-        actor().memo.pop(key, None)
+        session.info.pop("new_batch")
+    memo = actor().memo
+    uncommitted = ended.nested and memo.get("uncommitted")
+    for key in [key for key in memo if key not in ("batch_id", "undoes")]:
+        del memo[key]
+    if uncommitted:
+        # Written before the savepoint, and still not true for others.
+        memo["uncommitted"] = True
 
 
 # -- seal -------------------------------------------------------------------------------------------------------------
