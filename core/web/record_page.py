@@ -7,7 +7,10 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
-from core.context import local
+from markupsafe import Markup
+
+from core import hooks
+from core.context import actor, local
 from core.db import db
 from core.errors import Conflict, Invalid, Problem, Refused, Wrong
 from core.files import store
@@ -102,6 +105,7 @@ def record_page(form: RecordForm, *, next_url: str = "") -> SimpleNamespace:
         next=next_url,
         sections=form.shown(),
         related=[],
+        notes=[],
         history_url="",
         stamp=[],
         actions=[],
@@ -129,16 +133,41 @@ def record_page(form: RecordForm, *, next_url: str = "") -> SimpleNamespace:
         if may(each.verb, record)
     ]
     page.delete_url = f"{here}/delete" if may("delete", record) else ""
-    page.related = [_related(form, other, link, here) for other, link in view.panel_links()]
+    page.related = [_related(form, other, link, here) for other, link in _panels(form)]
+    page.notes = _notes(form)
     page.history_url = f"{here}/_history"
     page.stamp = _stamp(record)
     return page
 
 
+def _answers(record: Any) -> list[Any]:
+    """What the hook `panels` of the addons that are on gives for this record; asked once a request."""
+    memo = actor().memo
+    key = ("panels", type(record), record.id)
+    if key not in memo:
+        memo[key] = [each for answer in hooks.call("panels", type(record), record=record) for each in answer or []]
+    return memo[key]
+
+
+def _panels(form: RecordForm) -> list[tuple[type, Any]]:
+    """The related lists of the view, then those that hooks add."""
+    found = form.view.panel_links()
+    for extra in _answers(form.record):
+        if isinstance(extra, type):
+            found += [pair for pair in form.view.links_from(extra) if pair not in found]
+    return found
+
+
+def _notes(form: RecordForm) -> list[SimpleNamespace]:
+    """Panels that hooks have drawn themselves: objects with a title and HTML, whose author answers for it."""
+    drawn = [one for one in _answers(form.record) if not isinstance(one, type)]
+    return [SimpleNamespace(title=t(one.title), html=Markup(one.html)) for one in drawn]  # noqa: S704
+
+
 def _related(form: RecordForm, other: type, link: Any, here: str) -> SimpleNamespace:
     table, record = other.__tablename__, form.record  # type: ignore[attr-defined]
     one, many = model_label(other), model_label(other, many=True)
-    several = sum(1 for each, _link in form.view.panel_links() if each is other) > 1
+    several = sum(1 for each, _link in _panels(form) if each is other) > 1
     may_add = view_of(other).may_create and may("create", other) and (not link.part_of or may("edit", record))
     query = urlencode({link.name: record.id, "_next": here})
     return SimpleNamespace(

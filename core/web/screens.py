@@ -15,7 +15,7 @@ from core.db import db
 from core.errors import Conflict, Invalid, Missing, Problem, Refused
 from core.i18n import gettext as _
 from core.i18n import ngettext, t
-from core.model import fields_of, model_label, model_of
+from core.model import fields_of, model_label, model_of, models
 from core.records import records
 from core.rules import may
 from core.web.facets import read_filter
@@ -271,7 +271,8 @@ def related(table: str, record_id: int, other: str, link: str) -> str:
     """A related list, as a piece of the record's page."""
     view = view_at(table)
     records(view.model).get(record_id)
-    pair = next(((model, one) for model, one in view.panel_links() if model.__tablename__ == other and one.name == link), None)
+    linking = models().get(other)
+    pair = next((one for one in (view.links_from(linking) if linking is not None else []) if one[1].name == link), None)
     if pair is None:
         raise Missing(_("There is no such list here, or it is not open to you."))
     page = related_page(view_of(pair[0]), pair[1], record_id)

@@ -183,6 +183,14 @@ class View:
             pointing = [(other, one) for other, one in pointing if not one.system and (one.part_of or not self.model.system_model)]
         return [(other, one) for other, one in pointing if may("read", other)]
 
+    def links_from(self, other: type) -> list[tuple[type, Field]]:
+        """The links of ``other`` that lead to this model, if the person may read it."""
+        from core.addons import enabled
+
+        if not enabled(other.addon) or not may("read", other):  # type: ignore[attr-defined]
+            return []
+        return [(other, one) for other_, one in links_to(self.model) if other_ is other and one.kind.name == "link"]
+
     def actions(self) -> list[Action]:
         """The view's own buttons that the acting person's rights allow in general."""
         found = []

@@ -47,6 +47,17 @@ export function startSmallThings() {
     }
   };
   new MutationObserver(() => spread(document)).observe(document.body, { childList: true, subtree: true });
+  // A piece that cannot come says so, where its skeleton stood.
+  for (const name of ["htmx:response:error", "htmx:error"]) {
+    document.addEventListener(name, (event) => {
+      const place = event.target.closest?.("[hx-get]");
+      if (!place) return;
+      const told = document.createElement("p");
+      told.className = "m-pad m-sm m-faint";
+      told.textContent = document.body.dataset.failed;
+      place.replaceChildren(told);
+    });
+  }
   document.addEventListener("submit", (event) => {
     const button = event.submitter;
     if (button?.name || event.defaultPrevented) return;
