@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
-from flask import Flask, Response, g, has_request_context, jsonify, make_response, render_template, request
+from flask import Flask, Response, g, has_request_context, jsonify, make_response, render_template, request, url_for
 from flask_wtf.csrf import CSRFError
 from markupsafe import Markup
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, ProgrammingError, StatementError
@@ -70,6 +71,9 @@ def answer(error: Exception) -> Response:
         response.headers.setdefault("Retry-After", str(problem.facts.get("wait_seconds", 5)))
     if problem.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
+        if "HX-Request" in request.headers and request.method == "GET":
+            # A part of a page was asked for by somebody whose session has ended: the whole page goes to the sign-in.
+            response.headers["HX-Redirect"] = url_for("signin.login", next=urlsplit(request.headers.get("HX-Current-URL", "/")).path)
     response.headers["Cache-Control"] = "no-store"
     return response
 

@@ -84,7 +84,7 @@ def arrive() -> None:
         )
     )
     g.user = g._login_user = nobody()
-    if not _known_host(request.host):
+    if request.endpoint not in ("health.healthz", "health.readyz") and not _known_host(request.host):
         raise Broken(_("This server is not known as “%(host)s”. Add the name to the setting MORTISE_HOSTS.", host=request.host[:80]))
 
 
@@ -115,11 +115,13 @@ def enter() -> Response | None:
     if (answer := _turn_away(person, set_up)) is not None:
         return answer
     if not safe:
-        if (answer := _check_form()) is not None:
-            return answer
-        if request.mimetype == "application/json":
+        json = request.mimetype == "application/json"
+        if json:
             # A value is text or a number; files come by form.
             request.max_content_length = min(MOST_JSON_BYTES, current_app.config["MAX_CONTENT_LENGTH"])
+        if (answer := _check_form()) is not None:
+            return answer
+        if json:
             request.get_data()
     return None
 

@@ -285,6 +285,36 @@ def test_an_error_page_stands_without_the_database(app, chief, monkeypatch):
     assert page.status_code == 500 and "<h1>" in page.text and page.headers["X-Request-Id"] in page.text
 
 
+def test_garbage_is_answered_and_never_a_crash(app, client, chief):
+    name = app.config["SESSION_COOKIE_NAME"]
+    for value in ("v.", "v.x.y.z", "x" * 43, "x" * 3900, "\u00ff", "v." + "A" * 3000, "; ;", '"'):
+        client.set_cookie(name, value)
+        assert client.get("/crm_tag/").status_code == 302, value
+        assert client.get("/login/").status_code == 200, value
+    client.delete_cookie(name)
+    for path in (
+        "/%00", "/%ff", "/crm_tag/%00", "/%2e%2e/%2e%2e/etc/passwd", "/crm_tag/99999999999999999999999", "/crm_tag/-1", "/" + "a" * 3000,
+        "/api/v1/%ff/", "/api/v1/crm_tag/%00", "/static/../../config.py", "/static/%2e%2e/app.py", "/file/99999999999999999999",
+    ):  # fmt: skip
+        assert chief.get(path).status_code in (404, 308), path
+    for query in ("a=%ff", "order=%00", "q=%ff%fe", "filter=%7B", "page=-1", "limit=abc", "_next=//evil.example", "x" * 4000):
+        assert chief.get(f"/crm_tag/?{query}").status_code in (200, 400), query
+        assert chief.get(f"/api/v1/crm_tag/?{query}").status_code == 400 or query.startswith("q="), query
+    for header in ({"Accept-Language": "\u00ff;q=x,,;"}, {"Accept": "x/y;q=z"}, {"If-Match": "x"}, {"Content-Type": "multipart/form-data"}):
+        assert chief.get("/crm_tag/", headers=header).status_code == 200, header
+        assert chief.post("/crm_tag/new", data=b"\xff\x00", headers=header).status_code in (400, 422), header
+
+
+def test_a_part_of_a_page_sends_the_whole_page_to_the_sign_in(client):
+    refused = client.get("/crm_tag/", headers={"HX-Request": "true", "HX-Current-URL": "http://localhost/crm_tag/3"})
+    assert refused.status_code == 401 and refused.headers["HX-Redirect"] == "/login/?next=/crm_tag/3"
+
+
+def test_json_may_be_large_but_not_endless(chief):
+    refused = chief.post("/api/v1/crm_tag/", data=b'{"name": "' + b"x" * (9 * 2**20) + b'"}', content_type="application/json")
+    assert refused.status_code == 413 and refused.json["message"].endswith(".")
+
+
 # -- addons, schema, health -------------------------------------------------------------------------------------------
 
 
