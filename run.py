@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from core.cli import main  # noqa: E402 - the line above finds it
+from core.cli import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -60,7 +60,10 @@ def write_backup(engine: Engine, config: Config | None, path: Path, *, files: bo
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     store = config.data / "files" if config and files else None
     try:
-        with open(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b") as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=5) as target:
+        with (
+            open(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b") as stream,
+            zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=5) as target,
+        ):
             made = _Writer(target)
             # Files come first under a lock that keeps clean-up away: what the rows name is then surely there.
             with _no_cleaning(store):
@@ -171,16 +174,17 @@ def _plain(value: Any) -> Any:
 def last_ids(connection: Connection) -> dict[str, int]:
     """The highest id that was ever given in each table, so that none is given twice after a restore."""
     if connection.dialect.name == "sqlite":
-        if not inspect(connection).has_table("sqlite_sequence"):
-            there = connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'").first()
-            if not there:
-                return {}
-        return {name: number for name, number in connection.exec_driver_sql("SELECT name, seq FROM sqlite_sequence")}
+        if not connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'").first():
+            return {}
+        return {row[0]: row[1] for row in connection.exec_driver_sql("SELECT name, seq FROM sqlite_sequence")}
     found = {}
-    query = """SELECT t.relname, s.relname FROM pg_class s JOIN pg_depend d ON d.objid = s.oid AND d.deptype = 'a' JOIN pg_class t ON t.oid = d.refobjid
+    query = """SELECT t.relname, s.relname FROM pg_class s
+        JOIN pg_depend d ON d.objid = s.oid AND d.deptype = 'a' JOIN pg_class t ON t.oid = d.refobjid
         WHERE s.relkind = 'S' AND t.relnamespace = current_schema()::regnamespace"""
     for name, sequence in connection.execute(text(query)).all():
-        last = connection.execute(select(func.coalesce(func.pg_sequence_last_value(text("CAST(:name AS regclass)").bindparams(name=f'"{sequence}"')), 0))).scalar()
+        last = connection.execute(
+            select(func.coalesce(func.pg_sequence_last_value(text("CAST(:name AS regclass)").bindparams(name=f'"{sequence}"')), 0))
+        ).scalar()
         found[name] = int(last or 0)
     return found
 
@@ -233,7 +237,20 @@ def _dump(engine: Engine, folder: Path, reason: str) -> Path:
         path = fresh_name(folder, f"before-{reason}", ".dump")
         url = engine.url
         given = {**os.environ, "PGPASSWORD": str(url.password or ""), "PGCONNECT_TIMEOUT": "10"}
-        words = [program, "-Fc", "--no-password", "-f", str(path), "-h", url.host or "", "-p", str(url.port or 5432), "-U", url.username or "", url.database or ""]
+        words = [
+            program,
+            "-Fc",
+            "--no-password",
+            "-f",
+            str(path),
+            "-h",
+            url.host or "",
+            "-p",
+            str(url.port or 5432),
+            "-U",
+            url.username or "",
+            url.database or "",
+        ]
         for name, value in url.query.items():
             if name == "sslmode":
                 given["PGSSLMODE"] = str(value)

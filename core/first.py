@@ -19,6 +19,7 @@ def seed(config: Config) -> str | None:
     Returns the first administrator's password when one was made now; it lies in the data folder as well, until he signs in.
     """
     from core.addons import register_new
+    from core.numbering import seed_number_rules
     from core.options import seed_options
     from core.search import create_search
 
@@ -29,6 +30,7 @@ def seed(config: Config) -> str | None:
             create_search(db.session.connection())
             register_new()
             seed_options()
+            seed_number_rules()
             _seed_roles()
             if not db.session.execute(select(func.count()).select_from(MortiseUser)).scalar():
                 password = _first_administrator(config, place)

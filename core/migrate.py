@@ -10,11 +10,10 @@ import fcntl
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from alembic.operations import Operations
@@ -26,7 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from core.db import db, make_engine
-from core.errors import Busy, Problem
+from core.errors import Problem
 
 HOME = Path(__file__).parent / "migrations"
 LOCK_KEY = 0x4D4F5254
@@ -81,9 +80,14 @@ def branches() -> dict[str, Branch]:
     return found
 
 
-@lru_cache(maxsize=4)
-def _known(_moment: int = 0) -> dict[str, Branch]:
+@lru_cache(maxsize=1)
+def _known() -> dict[str, Branch]:
     return branches()
+
+
+def forget_known() -> None:
+    """Read the folders again at the next `status`."""
+    _known.cache_clear()
 
 
 def _revisions(folder: Path, addon: str) -> tuple[str, ...]:
@@ -130,7 +134,9 @@ def compare(current: set[str], known: dict[str, Branch]) -> MigrationStatus:
     elif pending:
         sentences.append(f"The database is older than the code ({', '.join(pending)}); type: run.py migrate")
     if ahead:
-        sentences.append(f"The database is newer than the code ({', '.join(ahead)}): install the newer code, or restore the backup made before.")
+        sentences.append(
+            f"The database is newer than the code ({', '.join(ahead)}): install the newer code, or restore the backup made before."
+        )
     if missing:
         sentences.append(
             f"The folder of {', '.join(missing)} is gone, but its tables are still in the database: put the folder back;"
@@ -193,32 +199,33 @@ def _waiting(progress: Progress) -> bool:
     return True
 
 
-def upgrade(url: str, data_dir: Path, progress: Progress = print, *, copy: bool = True, only: str | None = None) -> int:
-    """Run what has not been run yet, for every addon (or for ``only`` and its dependencies); returns the number of revisions run.
+def upgrade(url: str, data_dir: Path, progress: Progress = print, *, copy: bool = True, then: Callable[[], Any] | None = None) -> int:
+    """Run what has not been run yet, for core and every addon; returns the number of revisions run.
 
     Before the first change the data are copied to ``data_dir/backups``, unless the database is empty or ``copy`` is False.
+    ``then`` is called under the same lock, when the tables are up to date.
     """
     engine = migration_engine(url)
     try:
         with locked(engine, data_dir, progress):
             known = branches()
-            wanted = known if only is None else {addon: known[addon] for addon in with_dependencies(only, known)}
             with engine.connect() as connection:
                 current = _current(connection)
-            todo = compare(current, wanted)
+            todo = compare(current, known)
             if todo.ahead:
-                raise Problem(compare(current, known).sentence)
-            if not todo.pending:
-                return 0
-            if current and copy:
+                raise Problem(todo.sentence)
+            if todo.pending and current and copy:
                 from core.backup import copy_before
 
                 progress(f"The data before this change are in {copy_before(engine, data_dir, 'migrate')}.")
-            with engine.connect() as connection:
-                _make_version_table(connection)
-                for addon in todo.pending:
-                    for revision in _steps(connection, known[addon], known[addon].head or ""):
-                        progress(f"{addon}: {revision}")
+            if todo.pending:
+                with engine.connect() as connection:
+                    make_version_table(connection)
+                    for addon in todo.pending:
+                        for revision in _steps(connection, known[addon], known[addon].head or ""):
+                            progress(f"{addon}: {revision}")
+            if then is not None:
+                then()
             return sum(todo.pending.values())
     finally:
         engine.dispose()
@@ -237,7 +244,9 @@ def downgrade(url: str, data_dir: Path, addon: str, progress: Progress = print, 
                 installed = {revision.rsplit("_", 1)[0] for revision in _current(connection)}
                 if addon not in installed:
                     return
-                needing = [one.addon for one in known.values() if one.addon in installed and addon in with_dependencies(one.addon, known)[:-1]]
+                needing = [
+                    one.addon for one in known.values() if one.addon in installed and addon in with_dependencies(one.addon, known)[:-1]
+                ]
                 if needing:
                     raise Problem(f"{addon} is needed by {', '.join(needing)}; remove {'it' if len(needing) == 1 else 'them'} first.")
             if copy:
@@ -273,7 +282,7 @@ def _current(connection: Connection) -> set[str]:
     return found
 
 
-def _make_version_table(connection: Connection) -> None:
+def make_version_table(connection: Connection) -> None:
     # Alembic's own has 32 characters, too few for long names of addons.
     with connection.begin():
         version_table.create(connection, checkfirst=True)
@@ -304,6 +313,7 @@ def _steps(connection: Connection, branch: Branch, target: str | None) -> Iterat
                        "target_metadata": metadata(), "transactional_ddl": True}  # fmt: skip
             context = _BranchContext(connection.dialect, connection, options, None)
             kept = _kept(connection)
+            before = set(inspect(connection).get_table_names())
             try:
                 with Operations.context(context):
                     context.run_migrations()
@@ -311,16 +321,17 @@ def _steps(connection: Connection, branch: Branch, target: str | None) -> Iterat
                 raise
             except Exception as problem:
                 where = getattr(step.revision, "path", branch.folder)
-                raise MigrationFailed(
-                    f"{where} failed, and nothing of it is left in the database: {_short(problem)}"
-                ) from problem
+                raise MigrationFailed(f"{where} failed, and nothing of it is left in the database: {_short(problem)}") from problem
             _give_back(connection, kept)
+            _go_on_counting(connection, before)
         yield step.revision.revision
     if connection.dialect.name == "sqlite":
         broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(5)
         connection.rollback()
         if broken:
-            raise MigrationFailed(f"After the migrations of {branch.addon} these rows point at nothing: {broken}. Restore the copy made before.")
+            raise MigrationFailed(
+                f"After the migrations of {branch.addon} these rows point at nothing: {broken}. Restore the copy made before."
+            )
 
 
 def _short(problem: Exception) -> str:
@@ -334,7 +345,9 @@ def _kept(connection: Connection) -> tuple[dict[str, int], dict[str, tuple[str, 
     sequences = {}
     if connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'").first():
         sequences = {row[0]: row[1] for row in connection.exec_driver_sql("SELECT name, seq FROM sqlite_sequence")}
-    made = connection.exec_driver_sql("SELECT name, tbl_name, sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql LIKE '%custom%'")
+    made = connection.exec_driver_sql(
+        "SELECT name, tbl_name, sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND name LIKE 'ix_custom_%'"
+    )
     return sequences, {row[0]: (row[1], row[2]) for row in made}
 
 
@@ -344,7 +357,10 @@ def _give_back(connection: Connection, kept: tuple[dict[str, int], dict[str, tup
         return
     tables = set(connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars())
     for name, highest in sequences.items():
-        if name in tables and connection.exec_driver_sql("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", (highest, name)).rowcount == 0:
+        if (
+            name in tables
+            and connection.exec_driver_sql("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", (highest, name)).rowcount == 0
+        ):
             connection.exec_driver_sql("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (name, highest))
     there = set(connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type IN ('index', 'trigger')").scalars())
     for name, (table, statement) in made.items():
@@ -352,94 +368,30 @@ def _give_back(connection: Connection, kept: tuple[dict[str, int], dict[str, tup
             connection.exec_driver_sql(statement)
 
 
+def run_branch(connection: Connection, branch: Branch, target: str | None = None) -> None:
+    """Bring one branch to ``target``, or to its newest revision."""
+    if target or branch.head:
+        for _revision in _steps(connection, branch, target or branch.head):
+            pass
+
+
 def run_to(connection: Connection, heads: dict[str, str] | None) -> None:
     """Bring a database that nobody else uses to these revisions by addon; None: to the newest of all."""
     known = branches()
-    _make_version_table(connection)
+    make_version_table(connection)
     for addon, branch in known.items():
         target = branch.head if heads is None else heads.get(addon)
         if target:
-            for _revision in _steps(connection, branch, target):
-                pass
+            run_branch(connection, branch, target)
 
 
-# Writing and checking revisions
+def _go_on_counting(connection: Connection, before: set[str]) -> None:
+    """A table that was there once, whose records the journal remembers, gives none of its ids again."""
+    from core.restore import set_last_id
 
-
-@contextmanager
-def _throw_away(url: str | None = None) -> Iterator[Connection]:
-    """An empty database that is gone afterwards."""
-    with TemporaryDirectory(prefix="mortise-") as folder:
-        engine = migration_engine(url or f"sqlite:///{folder}/empty.sqlite3")
-        try:
-            with engine.connect() as connection:
-                _make_version_table(connection)
-                yield connection
-        finally:
-            engine.dispose()
-
-
-def _columns(connection: Connection) -> set[tuple[str, str]]:
-    look = inspect(connection)
-    found = {(table, column["name"]) for table in look.get_table_names() for column in look.get_columns(table)}
-    found |= {(table, "") for table in look.get_table_names()}
-    connection.rollback()
-    return found
-
-
-def made_by(addon: str) -> set[tuple[str, str]]:
-    """(table, column) of everything that the revisions of ``addon`` make, also on tables of others; (table, "") for its own tables."""
-    known = branches()
-    with _throw_away() as connection:
-        return _run_and_compare(connection, with_dependencies(addon, known), known)
-
-
-def _run_and_compare(connection: Connection, line: list[str], known: dict[str, Branch]) -> set[tuple[str, str]]:
-    """Run the branches of ``line``; returns what the last of them has made."""
-    before: set[tuple[str, str]] = set()
-    for name in line:
-        if name == line[-1]:
-            before = _columns(connection)
-        if known[name].head:
-            list(_steps(connection, known[name], known[name].head))
-    return _columns(connection) - before
-
-
-def make_revision(addon: str, message: str = "") -> Path | None:
-    """Write the revision that an addon's models need next; None when its tables fit already."""
-    from core.migrations.writing import Difference
-
-    known = branches()
-    line, branch = with_dependencies(addon, known), known[addon]
-    with _throw_away() as connection:
-        found = Difference(connection, addon, frozenset(_run_and_compare(connection, line, known)))
-        if found.is_empty():
-            return None
-        number = int(branch.head.rsplit("_", 1)[1]) + 1 if branch.head else 1
-        message = message or ("First tables" if number == 1 else "What the models need now")
-        written = found.render(message, f"{addon}_{number:04d}", branch.head)
-        connection.rollback()
-    slug = re.sub(r"[^a-z0-9]+", "_", message.lower()).strip("_")[:40] or "change"
-    branch.folder.mkdir(parents=True, exist_ok=True)
-    path = branch.folder / f"{number:04d}_{slug}.py"
-    path.write_text(written, encoding="utf-8")
-    _known.cache_clear()
-    return path
-
-
-def differences(url: str | None = None) -> list[str]:
-    """Where models and migrations differ, a sentence each; tried on a database that is thrown away (``url``: an empty one)."""
-    from core.migrations.writing import Difference
-
-    known = branches()
-    with _throw_away(url) as connection:
-        for branch in known.values():
-            if branch.head:
-                list(_steps(connection, branch, branch.head))
-        found = Difference(connection).sentences()
-        with suppress(DBAPIError):
-            connection.rollback()
-    return found
-
-
-__all__ = ["Branch", "Busy", "MigrationFailed", "MigrationStatus", "branches", "differences", "downgrade", "locked", "make_revision", "status", "upgrade"]
+    if "core_journal" not in before:
+        return
+    for table in set(inspect(connection).get_table_names()) - before:
+        highest = connection.scalar(text("SELECT max(record_id) FROM core_journal WHERE model = :table"), {"table": table})
+        if highest:
+            set_last_id(connection, table, int(highest))

@@ -34,10 +34,12 @@ class Removal:
 def removal(addon: str) -> Removal:
     """What removing ``addon`` would take away; raises `Problem` when it cannot be removed."""
     from core.addons import addons, dependants
-    from core.migrate import made_by
+    from core.revisions import made_by
 
     if addon not in addons():
-        raise Problem(f"There is no addon called {addon} on disk; its folder is needed to take its tables away. run.py addon list names them.")
+        raise Problem(
+            f"There is no addon called {addon} on disk; its folder is needed to take its tables away. run.py addon list names them."
+        )
     if needing := [name for name in dependants(addon) if name in addons()]:
         raise Problem(f"{addon} is needed by {', '.join(needing)}; remove {'it' if len(needing) == 1 else 'them'} first.")
     plan = Removal(addon, addons()[addon].path)
@@ -87,16 +89,24 @@ def _fresh(parent: Path, name: str) -> Path:
 def _write(folder: Path, name: str, columns: list[str] | None) -> int:
     """One table as JSON lines and as CSV (for spreadsheets, with a byte order mark)."""
     count = 0
-    with (folder / f"{name}.jsonl").open("w", encoding="utf-8") as lines, (folder / f"{name}.csv").open("w", encoding="utf-8-sig", newline="") as sheet:
+    with (
+        (folder / f"{name}.jsonl").open("w", encoding="utf-8") as lines,
+        (folder / f"{name}.csv").open("w", encoding="utf-8-sig", newline="") as sheet,
+    ):
         writer = csv.writer(sheet)
         for row in _rows(name, columns):
             if not count:
                 writer.writerow(row)
             lines.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
-            writer.writerow(["" if value is None else value if isinstance(value, (str, int, float)) else json.dumps(value, ensure_ascii=False, default=str).strip('"')
-                             for value in row.values()])  # fmt: skip
+            writer.writerow([_cell(value) for value in row.values()])
             count += 1
     return count
+
+
+def _cell(value: Any) -> Any:
+    if value is None or isinstance(value, (str, int, float)):
+        return "" if value is None else value
+    return json.dumps(value, ensure_ascii=False, default=str).strip('"')
 
 
 def _rows(name: str, columns: list[str] | None) -> Iterator[dict[str, Any]]:
@@ -117,6 +127,10 @@ def _clear_pointers(plan: Removal) -> None:
 
     for table, model in models().items():
         if model.addon == "core" and "model" in model.__table__.c and table != "core_journal":
-            db.session.execute(delete(model.__table__).where(model.__table__.c.model.in_(list(plan.rows))), execution_options={"mortise_core": True})
-    db.session.execute(delete(AddonState.__table__).where(AddonState.__table__.c.name == plan.addon), execution_options={"mortise_core": True})
+            db.session.execute(
+                delete(model.__table__).where(model.__table__.c.model.in_(list(plan.rows))), execution_options={"mortise_core": True}
+            )
+    db.session.execute(
+        delete(AddonState.__table__).where(AddonState.__table__.c.name == plan.addon), execution_options={"mortise_core": True}
+    )
     db.session.flush()

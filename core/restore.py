@@ -68,7 +68,10 @@ def _check_migrations(path: Path, manifest: dict[str, Any]) -> None:
         if addon not in known:
             raise Problem(f"{path} holds data of the addon {addon}, which is not on disk here: put its folder into addons, then try again.")
         if head not in known[addon].revisions:
-            raise Problem(f"{path} is newer than this code ({head} is not known here): install the version {manifest['version']} or newer, then try again.")
+            raise Problem(
+                f"{path} is newer than this code ({head} is not known here):"
+                f" install the version {manifest['version']} or newer, then try again."
+            )
 
 
 def restore(config: Config, path: Path, say: Say = print) -> None:
@@ -119,7 +122,10 @@ def _nobody_connected(engine: Engine) -> None:
         others = connection.scalar(text(query))
     engine.dispose()
     if others:
-        raise Problem(f"{others} other connection{'s use' if others > 1 else ' uses'} this database; stop the servers and job processes on all machines first.")
+        raise Problem(
+            f"{others} other connection{'s use' if others > 1 else ' uses'} this database;"
+            " stop the servers and job processes on all machines first."
+        )
 
 
 # -- building -----------------------------------------------------------------------------------------------------------
@@ -268,7 +274,8 @@ def _defer_references(connection: Connection) -> list[tuple[str, str]]:
     """Let rows come in any order: PostgreSQL looks at references only at the end (SQLite's are off while building)."""
     if connection.dialect.name != "postgresql":
         return []
-    query = "SELECT conrelid::regclass::text, quote_ident(conname) FROM pg_constraint WHERE contype = 'f' AND connamespace = current_schema()::regnamespace"
+    query = """SELECT conrelid::regclass::text, quote_ident(conname) FROM pg_constraint
+        WHERE contype = 'f' AND connamespace = current_schema()::regnamespace"""
     keys = [(table, name) for table, name in connection.execute(text(query))]
     for table, name in keys:
         connection.execute(text(f"ALTER TABLE {table} ALTER CONSTRAINT {name} DEFERRABLE INITIALLY DEFERRED"))
@@ -332,8 +339,9 @@ def _put_key(config: Config, source: zipfile.ZipFile, say: Say) -> None:
 
 
 def _after(config: Config) -> None:
-    """What is computed from rows: the search index, indexes of custom fields, what code asks for; and a first password opens nothing now."""
+    """What is computed from rows: the search index, indexes of custom fields, what code asks for. A first password opens nothing now."""
     from core.context import Actor, acting, system
+    from core.custom_jobs import ensure_indexes
     from core.first import seed
     from core.model import models
     from core.search import rebuild
@@ -346,6 +354,7 @@ def _after(config: Config) -> None:
             while last is not None:
                 last = rebuild(db.session(), model, last)
                 db.session.commit()
+        ensure_indexes()
         bump()
         db.session.commit()
     seed(config)

@@ -11,8 +11,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -38,7 +38,7 @@ class Child:
         """Start it, or start it again."""
         self.started = time.monotonic()
         # A session of its own: Ctrl-C at the terminal reaches us alone, and we stop it in order.
-        self.process = subprocess.Popen(self.words, cwd=ROOT, env=self.environment, start_new_session=True, preexec_fn=_die_with_parent)  # noqa: PLW1509
+        self.process = subprocess.Popen(self.words, cwd=ROOT, env=self.environment, start_new_session=True, preexec_fn=_die_with_parent)
 
     def look(self) -> int | None:
         """Its exit status when it has just ended, else None."""
@@ -78,7 +78,7 @@ def _die_with_parent() -> None:
 
 def environment(config: Config) -> dict[str, str]:
     """What a child process needs to read the same settings as we have."""
-    given = {name: value for name, value in os.environ.items()}
+    given = dict(os.environ)
     for name in ("host", "port", "workers", "threads"):
         given[f"MORTISE_{name.upper()}"] = str(config[name])
     if config.strict:
@@ -89,12 +89,15 @@ def environment(config: Config) -> dict[str, str]:
 
 def gunicorn_words(config: Config) -> list[str]:
     """The command line of the web server."""
-    return [
-        sys.executable, "-m", "gunicorn", "core.app:create_app()", "--worker-class", "gthread", "--workers", str(config.workers),
-        "--threads", str(config.threads), "--bind", f"{_bracketed(config.host)}:{config.port}", "--timeout", "120", "--graceful-timeout", str(GRACE_SECONDS),
-        "--keep-alive", "15", "--log-level", "warning", "--no-control-socket", "--forwarded-allow-ips", "*" if config.proxies else "127.0.0.1,::1",
-        *(["--worker-tmp-dir", "/dev/shm"] if os.access("/dev/shm", os.W_OK) else []),  # noqa: S108 - gunicorn's heartbeat, not data
-    ]  # fmt: skip
+    options = {
+        "worker-class": "gthread", "workers": config.workers, "threads": config.threads, "bind": f"{_bracketed(config.host)}:{config.port}",
+        "timeout": 120, "graceful-timeout": GRACE_SECONDS, "keep-alive": 15, "log-level": "warning",
+        "forwarded-allow-ips": "*" if config.proxies else "127.0.0.1,::1",
+    }  # fmt: skip
+    if os.access("/dev/shm", os.W_OK):  # noqa: S108 - the workers' heartbeats, not data
+        options["worker-tmp-dir"] = "/dev/shm"  # noqa: S108
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    return [sys.executable, "-m", "gunicorn", "core.app:create_app()", "--no-control-socket", *words]
 
 
 def _bracketed(host: str) -> str:
@@ -112,13 +115,7 @@ def serve(config: Config, *, jobs: bool = True, migrate: bool = True, say: Calla
     say = say or (lambda line: print(line, flush=True))
     config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     _port_is_free(config)
-    with (config.data / "serve.lock").open("a") as lock:
-        # Shared: several servers may run on one data folder; `run.py restore` asks for it alone.
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("A backup is being restored into this data folder; start the server when that is done.")
-            return 1
+    with running(config):
         given = environment(config)
         password_was_there = config.first_password_file.exists()
         if migrate:
@@ -131,6 +128,20 @@ def serve(config: Config, *, jobs: bool = True, migrate: bool = True, say: Calla
         if jobs:
             children.append(Child("job process", [sys.executable, str(ROOT / "run.py"), "jobs"], given))
         return _Keeper(children, say).run(lambda: _greet(config, password_was_there, say))
+
+
+@contextmanager
+def running(config: Config) -> Iterator[None]:
+    """Says to others that this data folder is in use: several processes may share it, `run.py restore` wants it alone."""
+    from core.cli import Stop
+
+    config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (config.data / "serve.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Stop("A backup is being restored into this data folder; start again when that is done.") from None
+        yield
 
 
 class _Keeper:

@@ -18,8 +18,14 @@ from core.errors import Problem
 from core.i18n import LANGUAGES
 
 CORE = ROOT / "core"
-KEYWORDS = {"_": None, "gettext": None, "lazy": None, "t": None, "ngettext": (1, 2)}
-METHODS = [("migrations/**", "ignore"), ("static/**", "ignore"), ("**.py", "python"), ("**/templates/**.html", "jinja2"), ("templates/**.html", "jinja2")]
+KEYWORDS = {"_": None, "gettext": None, "lazy": None, "t": None, "ngettext": (1, 2), "Role": None}
+METHODS = [
+    ("migrations/**", "ignore"),
+    ("static/**", "ignore"),
+    ("**.py", "python"),
+    ("**/templates/**.html", "jinja2"),
+    ("templates/**.html", "jinja2"),
+]
 TARGETS = tuple(language for language in LANGUAGES if language != "en")
 SAME_ALLOWED = re.compile(r"[\W\d_]*|[A-Z][A-Z0-9 /-]*|https?:.*")
 PLACE = re.compile(r"%\((\w+)\)s")
@@ -43,7 +49,9 @@ def po_file(folder: Path, language: str) -> Path:
 def wanted(owner: str, folder: Path) -> Catalog:
     """All English words of core or of one addon; an addon's catalogue leaves out what core's has."""
     found = Catalog(charset="utf-8")
-    for name, _line, message, comments, context in extract_from_dir(str(folder), METHODS, keywords=KEYWORDS, comment_tags=("Translators:",)):
+    for name, _line, message, comments, context in extract_from_dir(
+        str(folder), METHODS, keywords=KEYWORDS, comment_tags=("Translators:",)
+    ):
         found.add(message, None, [(name, 0)], auto_comments=comments, context=context)
     for text, place in _declared(owner):
         if text and text.strip():
@@ -56,28 +64,49 @@ def wanted(owner: str, folder: Path) -> Catalog:
 
 
 def _declared(owner: str) -> Iterator[tuple[str, str]]:
-    """Words that stand in no call of gettext: labels and help of models, fields and options, settings, and the manifest."""
+    """Words that stand in no call of gettext: what models, views, jobs, settings and the manifest call things."""
     from core.addons import addons
+    from core.jobs import jobs
     from core.model import SYSTEM_FIELDS, models, option_seeds
     from core.options import _seed_title
+    from core.rules import EVERYONE
     from core.settings import declared_settings
 
     for model in models().values():
         if model.addon == owner:
-            yield from ((text, "models.py") for text in (model.label, model.label_many))
+            yield from ((text, "models.py") for text in (model.label, model.label_many, model.description))
         for field in model.__fields__.values():
             if field.addon == owner:
                 yield from ((text, "models.py") for text in (field.label, field.help))
     for key, (addon, options) in option_seeds().items():
         if addon == owner:
             yield from ((_seed_title(key, one), "models.py") for one in options)
-    if owner == "core":
-        yield from ((field.label, "model.py") for field in SYSTEM_FIELDS.values())
-        for one in declared_settings().values():
+    yield from ((text, "views.py") for text in _of_views(owner))
+    yield from ((one.title, "jobs.py") for one in jobs().values() if one.addon == owner)
+    for one in declared_settings().values():
+        if one.addon == owner:
             yield from ((text, "settings.py") for text in (one.label, one.help))
+    if owner == "core":
+        yield EVERYONE, "rules.py"
+        yield from ((field.label, "model.py") for field in SYSTEM_FIELDS.values())
     elif owner in addons():
         manifest = addons()[owner]
         yield from ((text, "addon.toml") for text in (manifest.title, manifest.summary, manifest.menu))
+
+
+def _of_views(owner: str) -> Iterator[str]:
+    """Sections of forms, buttons, and the questions that buttons ask."""
+    import core.web.core_views  # noqa: F401 - people, roles and rights get their views
+    from core.web.views import AUTOMATIC_SECTIONS, places, views
+
+    if owner == "core":
+        yield from AUTOMATIC_SECTIONS
+    for view in views():
+        if view.addon == owner:
+            yield from view.form
+            for told in (getattr(one, "mortise_action", None) for one in vars(type(view)).values()):
+                yield from (told["label"], told["confirm"] or "") if told else ()
+    yield from (one.section or "" for one in places() if one.addon == owner)
 
 
 def extract(names: Iterable[str] = ()) -> Iterator[str]:
@@ -106,9 +135,11 @@ def _write(path: Path, catalogue: Catalog) -> None:
     """Without dates and line numbers, so that a file only changes when its words do."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = BytesIO()
-    write_po(draft, catalogue, width=120, omit_header=True, sort_output=True, ignore_obsolete=True, include_lineno=False, include_previous=False)
-    language = path.parts[-3]
-    head = f'msgid ""\nmsgstr ""\n"Content-Type: text/plain; charset=utf-8\\n"\n"Language: {language}\\n"\n"Plural-Forms: nplurals=1; plural=0;\\n"\n\n'
+    write_po(
+        draft, catalogue, width=120, omit_header=True, sort_output=True, ignore_obsolete=True, include_lineno=False, include_previous=False
+    )
+    facts = ("Content-Type: text/plain; charset=utf-8", f"Language: {path.parts[-3]}", "Plural-Forms: nplurals=1; plural=0;")
+    head = 'msgid ""\nmsgstr ""\n' + "".join(f'"{fact}\\n"\n' for fact in facts) + "\n"
     path.write_bytes(head.encode() + draft.getvalue().lstrip())
 
 

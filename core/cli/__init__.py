@@ -51,8 +51,9 @@ def parser() -> argparse.ArgumentParser:
     groups = made.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
 
     def add(name: str, help: str, examples: str = "", to: Any = groups) -> argparse.ArgumentParser:
-        return to.add_parser(name, help=help, description=help[:1].upper() + help[1:] + ".",
-                             epilog=f"examples:\n{examples}" if examples else None, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+        told = f"examples:\n{examples}" if examples else None
+        about = help[:1].upper() + help[1:] + "."
+        return to.add_parser(name, help=help, description=about, epilog=told, formatter_class=argparse.RawDescriptionHelpFormatter)
 
     for group in GROUPS:
         importlib.import_module(f"core.cli.{group}").commands(add)
@@ -71,7 +72,7 @@ def main(arguments: list[str]) -> int:
         # Whoever read our output has gone (run.py user list | head): nothing to say, and nobody to say it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as problem:  # noqa: BLE001 - the last place that can turn anything into a sentence
+    except Exception as problem:
         if chosen.trace:
             traceback.print_exc()
         sentence, status = _told(problem)
@@ -102,7 +103,11 @@ def _told(problem: Exception) -> tuple[str, int]:
         return str(problem), 2 if isinstance(problem, Misconfigured) else 1
     if isinstance(problem, DBAPIError):
         first = (str(problem.orig).strip().splitlines() or ["no answer"])[0]
-        hint = "Is MORTISE_DATABASE_URL right, and does the server run?" if problem.connection_invalidated or "connect" in first else "Type: run.py doctor"
+        hint = (
+            "Is MORTISE_DATABASE_URL right, and does the server run?"
+            if problem.connection_invalidated or "connect" in first
+            else "Type: run.py doctor"
+        )
         return f"The database says: {first}. {hint}", 1
     if isinstance(problem, OSError):
         return f"{problem.filename or 'The system'}: {problem.strerror or problem}.", 1

@@ -63,7 +63,7 @@ def commands(add: Callable[..., argparse.ArgumentParser]) -> None:
 def _new(chosen: Any) -> int:
     from core.cli.house import connected
     from core.config import load
-    from core.migrate import make_revision
+    from core.revisions import make_revision
 
     name = chosen.name
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)+", name) or len(name) > 40:

@@ -28,7 +28,9 @@ def commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         "does the code hold together? addons, hooks, views, models and migrations; stops at what is broken and names it",
         "  run.py check          what a developer runs before a commit, and an operator after new code",
     )
-    check.add_argument("--no-tables", action="store_true", help="leave out whether migrations make what the models ask for (a second or two)")
+    check.add_argument(
+        "--no-tables", action="store_true", help="leave out whether migrations make what the models ask for (a second or two)"
+    )
     check.set_defaults(run=_check)
     add(
         "doctor",
@@ -53,25 +55,28 @@ def _version(_chosen: Any) -> int:
 def _check(chosen: Any) -> int:
     from core.addons import addons, broken
     from core.cli.house import connected
-    from core.migrate import differences
+    from core.migrate import status
+    from core.revisions import differences
 
     connected()
     if found := broken():
         for name, sentence in found.items():
             say(f"Addon {name} is broken. {sentence}")
         return 1
-    problems = [] if chosen.no_tables else differences()
+    problems, state = [] if chosen.no_tables else differences(), status()
     by_addon: dict[str, list[str]] = {}
     for sentence in problems:
         by_addon.setdefault(sentence.split(":", 1)[0], []).append(sentence)
     for addon, sentences in by_addon.items():
         for sentence in sentences[:MOST_LINES]:
             say(sentence)
-        say((f"{addon}: and {len(sentences) - MOST_LINES} more. " if len(sentences) > MOST_LINES else "") + f"Type: run.py migrate --make {addon}")
-    schema = _schema()
-    if not schema[0]:
-        say(schema[2])
-    if problems or not schema[0]:
+        say(
+            (f"{addon}: and {len(sentences) - MOST_LINES} more. " if len(sentences) > MOST_LINES else "")
+            + f"Type: run.py migrate --make {addon}"
+        )
+    if state.sentence:
+        say(f"Note: {state.sentence}")
+    if problems or state.missing_folders or state.ahead:
         return 1
     print(f"{len(addons())} addons, all in order.")
     return 0
@@ -96,7 +101,7 @@ def _findings() -> Iterator[Finding]:
     try:
         connected(config)
         yield _database(config)
-    except Exception as problem:  # noqa: BLE001 - whatever the database answers is the finding
+    except Exception as problem:
         yield False, "database", str(getattr(problem, "orig", problem)).strip().splitlines()[0]
         return
     yield _schema()
@@ -131,7 +136,11 @@ def _database(config: Any) -> Finding:
         if db.is_sqlite:
             kind = f"SQLite {connection.scalar(text('SELECT sqlite_version()'))}"
             damage = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-            return damage == "ok", "database", f"{kind}, {db.engine.url.database}" + ("" if damage == "ok" else f": damaged ({damage}); restore a backup")
+            return (
+                damage == "ok",
+                "database",
+                f"{kind}, {db.engine.url.database}" + ("" if damage == "ok" else f": damaged ({damage}); restore a backup"),
+            )
         kind = f"PostgreSQL {connection.scalar(text('SHOW server_version'))}"
         encoding = connection.scalar(text("SHOW server_encoding"))
         if encoding != "UTF8":
@@ -212,4 +221,8 @@ def _clock() -> Finding:
     apart = abs(there - here.timestamp())
     if here.year < 2026:
         return False, "clock", f"it says {here:%Y-%m-%d %H:%M} UTC, which cannot be; set the system's clock"
-    return apart < 5, "clock", f"{here:%Y-%m-%d %H:%M:%S} UTC" + ("" if apart < 5 else f"; the database's clock is {apart:.0f} seconds apart: synchronise both")
+    return (
+        apart < 5,
+        "clock",
+        f"{here:%Y-%m-%d %H:%M:%S} UTC" + ("" if apart < 5 else f"; the database's clock is {apart:.0f} seconds apart: synchronise both"),
+    )

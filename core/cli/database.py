@@ -29,8 +29,7 @@ def commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     backup = add(
         "backup",
         "write everything into one file: all tables, files, the installation's key; works while the server runs",
-        "  run.py backup                            into data/backups, named by date and time\n"
-        "  run.py backup /backups/today.zip",
+        "  run.py backup                            into data/backups, named by date and time\n  run.py backup /backups/today.zip",
     )
     backup.add_argument("file", nargs="?", type=Path, help="the zip file to write; it must not exist yet")
     backup.set_defaults(run=_backup)
@@ -51,12 +50,17 @@ def _migrate(chosen: Any) -> int:
     from core.cli.house import connected, operator
     from core.context import acting
     from core.first import seed
-    from core.migrate import branches, make_revision, status, upgrade
+    from core.migrate import branches, status, upgrade
+    from core.revisions import make_revision
 
     config = connected(strict=chosen.strict)
     if chosen.make:
         path = make_revision(chosen.make, chosen.message)
-        print(f"Written: {path}\nRead it, then type: run.py migrate" if path else f"The tables of {chosen.make} fit its models; nothing to write.")
+        print(
+            f"Written: {path}\nRead it, then type: run.py migrate"
+            if path
+            else f"The tables of {chosen.make} fit its models; nothing to write."
+        )
         return 0
     if chosen.list:
         state = status()
@@ -65,18 +69,18 @@ def _migrate(chosen: Any) -> int:
         if state.sentence:
             say(state.sentence)
         return 0 if state.ok else 1
-    count = upgrade(config.database, config.data, say, copy=not chosen.no_copy)
     who = operator()
     who.batch_title = "Migration"
+    made: list[str | None] = []
     with acting(who):
-        password = seed(config)
+        count = upgrade(config.database, config.data, say, copy=not chosen.no_copy, then=lambda: made.append(seed(config)))
     state = status()
     if state.missing_folders:
         say(f"Note: {state.sentence}")
     for name in without_tables()[:5]:
         say(f"Note: {name} has models without tables; type: run.py migrate --make {name}")
     print(f"{count} revision{'' if count == 1 else 's'} run; the database is up to date." if count else "The database is up to date.")
-    if password:
+    if any(made):
         say(f"The first administrator is “{config.admin_name}”; the password is in {config.first_password_file}, until the first sign-in.")
     return 0
 
@@ -110,7 +114,10 @@ def _restore(chosen: Any) -> int:
 
     config = connected()
     found = inspect_backup(chosen.file)
-    print(f"{chosen.file}: made {found['made_at']} by version {found['version']}; {sum(found['tables'].values())} rows, {found['files']} files. It is whole.")
+    print(
+        f"{chosen.file}: made {found['made_at']} by version {found['version']}; {sum(found['tables'].values())} rows,"
+        f" {found['files']} files. It is whole."
+    )
     if chosen.check:
         return 0
     if not chosen.yes:

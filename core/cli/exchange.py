@@ -21,15 +21,16 @@ def commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     take.add_argument("model", help="table of the model, like crm_client")
     take.add_argument("file", type=Path, help="CSV (UTF-8 or GB18030) or .xlsx; the first line names the fields")
-    take.add_argument("--key", action="append", default=[], metavar="FIELD", help="fields that tell whether a row is there already; may be repeated")
+    take.add_argument(
+        "--key", action="append", default=[], metavar="FIELD", help="fields that tell whether a row is there already; may be repeated"
+    )
     take.add_argument("--check", action="store_true", help="write nothing, only say what would happen")
     take.add_argument("--wrong", type=Path, help="where to write the rows that are wrong; beside the file when left out")
     take.set_defaults(run=_import)
     give = add(
         "export",
         "write records into a CSV or Excel file",
-        "  run.py export crm_client clients.csv\n"
-        "  run.py export crm_client clients.xlsx --fields name,code,owner",
+        "  run.py export crm_client clients.csv\n  run.py export crm_client clients.xlsx --fields name,code,owner",
     )
     give.add_argument("model", help="table of the model, like crm_client")
     give.add_argument("file", type=Path, help="the file to write: .csv or .xlsx")
@@ -41,7 +42,8 @@ def _model(table: str) -> Any:
     from core.model import models
 
     if table not in models():
-        raise Stop(f"There is no model with the table {table}; there are: {', '.join(sorted(name for name in models() if not name.startswith('core_')))}.")
+        known = sorted(name for name in models() if not name.startswith("core_"))
+        raise Stop(f"There is no model with the table {table}; there are: {', '.join(known)}.")
     return models()[table]
 
 

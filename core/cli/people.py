@@ -72,8 +72,8 @@ def _create(chosen: Any) -> int:
         if unknown := [name for name in chosen.role if name not in known]:
             raise Stop(f"There is no role called “{unknown[0]}”; there are: {', '.join(sorted(known))}.")
         user = records(MortiseUser).create({
-            "username": chosen.login, "name": chosen.name or chosen.login, "email": chosen.email or f"{chosen.login}@example.com", "active": True,
-            "level": "system_administrator" if chosen.admin else "employee", "role_rows": [known[name] for name in chosen.role],
+            "username": chosen.login, "name": chosen.name or chosen.login, "email": chosen.email or f"{chosen.login}@example.com",
+            "active": True, "level": "system_administrator" if chosen.admin else "employee", "role_rows": [known[name] for name in chosen.role],
         })  # fmt: skip
         password = _give_password(user, chosen.stdin)
     if password:
@@ -84,14 +84,14 @@ def _create(chosen: Any) -> int:
 def _reset_password(chosen: Any) -> int:
     from core.accounts import unlock
     from core.cli.house import house
-    from core.config import load
 
-    with house(title=f"New password for {chosen.login}"):
+    with house(title=f"New password for {chosen.login}") as config:
         user = _find(chosen.login)
         password = _give_password(user, chosen.stdin)
         unlock(user.username)
-    config = load()
-    if user.username == config.admin_name:
+        is_first = user.username == config.admin_name
+    if is_first:
+        # The file would hold a password that opens nothing any more.
         config.first_password_file.unlink(missing_ok=True)
     if password:
         print(f"Password of {chosen.login}, to be changed at the next sign-in: {password}")

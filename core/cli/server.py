@@ -56,22 +56,23 @@ def _jobs(chosen: Any) -> int:
     from core.config import load
     from core.jobs import run_jobs
     from core.migrate import status
+    from core.serve import running
 
     config = load()
     if chosen.worker and not config.redis_url:
         raise Stop("An rq worker needs a Redis: set MORTISE_REDIS_URL, or type “run.py jobs” without --worker.")
-    app = create_app(config)
-    with app.app_context():
+    with running(config):
+        app = create_app(config)
         state = status()
-    if not state.ok:
-        raise Stop(state.sentence)
-    if chosen.worker:
-        from core.rq_runner import work
+        if not state.ok:
+            raise Stop(state.sentence)
+        if chosen.worker:
+            from core.rq_runner import work
 
-        work(app, config.redis_url)
-        return 0
-    with app.app_context():
-        count = run_jobs(once=chosen.once)
+            work(app, config.redis_url)
+            return 0
+        with app.app_context():
+            count = run_jobs(once=chosen.once)
     if chosen.once:
         say(f"{count} job{'' if count == 1 else 's'} run.")
     return 0

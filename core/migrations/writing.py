@@ -59,7 +59,12 @@ def is_record_table(table: Table) -> bool:
     """True when the table has exactly the shape that `op.create_records` makes."""
     shape = SHAPES[NEWEST_SHAPE]()
     identity = table.columns.get("id")
-    if not table.dialect_options["sqlite"]["autoincrement"] or identity is None or not identity.primary_key or len(table.primary_key.columns) > 1:
+    if (
+        not table.dialect_options["sqlite"]["autoincrement"]
+        or identity is None
+        or not identity.primary_key
+        or len(table.primary_key.columns) > 1
+    ):
         return False
     if type(identity.type) is not sa.Integer or identity.default is not None:
         return False
@@ -85,6 +90,8 @@ class Difference:
         script = produce_migrations(self.context, metadata())
         assert script.upgrade_ops is not None
         self.upgrade = script.upgrade_ops
+        if connection.dialect.name == "sqlite":
+            _forget_inline_references(connection, self.upgrade.ops)
         self.upgrade.ops = list(_flattened(self.upgrade.ops, addon))
 
     def _wanted(self, thing: Any, name: str | None, kind: str, reflected: bool, counterpart: Any) -> bool:
@@ -129,11 +136,36 @@ class Difference:
             lines = [line for one in operations.ops for line in _rendered(one, autogen)]
             body[direction] = "\n".join(f"    {line}".rstrip() for line in lines) or "    pass"
         text = "\n".join(body.values())
-        heads = (["import sqlalchemy as sa"] if "sa." in text else []) + ["from alembic import op"] + sorted(i for i in imports if i.startswith("from sqla"))
+        heads = (
+            (["import sqlalchemy as sa"] if "sa." in text else [])
+            + ["from alembic import op"]
+            + sorted(i for i in imports if i.startswith("from sqla"))
+        )
         return TEMPLATE.format(
             message=message.replace('"', "'").rstrip(".") + ".", imports="\n".join(heads), revision=revision,
             down_revision=f'"{down_revision}"' if down_revision else "None", **body,
         )  # fmt: skip
+
+
+def _forget_inline_references(connection: Connection, operations: Iterable[Any]) -> None:
+    """SQLAlchemy does not read what a reference within a column says about deletion; SQLite itself does."""
+    for modify in operations:
+        if not isinstance(modify, ops.ModifyTableOps):
+            continue
+        there = {
+            (row[3], row[2], row[4] or "id", row[6]) for row in connection.exec_driver_sql(f'PRAGMA foreign_key_list("{modify.table_name}")')
+        }  # fmt: skip
+        wanted = [one for one in modify.ops if isinstance(one, ops.CreateForeignKeyOp) and len(one.local_cols) == 1]
+        fine = {
+            one.local_cols[0] for one in wanted
+            if (one.local_cols[0], one.referent_table, one.remote_cols[0], str(one.kw.get("ondelete") or "NO ACTION").upper()) in there
+        }  # fmt: skip
+        modify.ops = [one for one in modify.ops if _reference_column(one) not in fine]
+
+
+def _reference_column(operation: Any) -> str | None:
+    made = operation.reverse() if isinstance(operation, ops.DropConstraintOp) and operation.constraint_type == "foreignkey" else operation
+    return made.local_cols[0] if isinstance(made, ops.CreateForeignKeyOp) else None
 
 
 def _flattened(operations: Iterable[Any], addon: str | None) -> Iterator[Any]:
@@ -209,7 +241,10 @@ def _rendered(operation: Any, autogen: AutogenContext) -> Iterator[str]:
         if isinstance(operation, ops.ModifyTableOps) and _keeps_ids(operation.table_name):
             # SQLite rebuilds the table, and would forget that an id is never used twice.
             lines = lines.replace("schema=None", 'table_kwargs={"sqlite_autoincrement": True}', 1)
-        yield from lines.splitlines()
+        first, *others = lines.splitlines()
+        yield first
+        # Alembic leaves the indentation of a block to its own printer.
+        yield from (f"    {line.strip()}" if first.endswith(":") and line.strip() else line for line in others)
 
 
 def _double_quoted(text: str) -> str:

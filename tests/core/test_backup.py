@@ -1,0 +1,158 @@
+"""What was saved comes back whole, on either database, and what is damaged or too new changes nothing."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from tests.core.installation import Installation, new
+
+BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
+FILL = """
+from datetime import date
+from decimal import Decimal
+from io import BytesIO
+from core.cli.house import house
+with house(title="Fill"):
+    from core import records
+    from core.db import db
+    from core.model import model_of
+    from core.files import store, attach
+    from core.options import Dictionary
+    clients = records(model_of("crm_client"))
+    first = clients.create({"name": "北京宏远科技", "phones": "13800138000", "remarks": "第一行\\n“引号”, 逗号"})
+    clients.create({"name": "Second"})
+    gone = clients.create({"name": "Gone"})
+    records(model_of("crm_contact")).create({"name": "王芳", "client": first.id})
+    clients.delete(gone)
+    one = store(BytesIO(b"hello, backup"), "hello.txt")
+    attach(one.id, first)
+"""
+
+
+FIND = """
+from core.cli.house import house
+with house():
+    from core import records
+    from core.model import model_of
+    print([one.name for one in records(model_of("crm_client")).find(search="宏远").rows])
+"""
+
+
+@pytest.fixture(scope="module", params=BOTH)
+def full(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """An installation with records, a file and a key."""
+    made = new(request.param, tmp_path_factory.mktemp("full"), "full")
+    made.must("migrate")
+    made.python(FILL)
+    made.must("backup", made.folder / "saved.zip")
+    return made
+
+
+@pytest.fixture(params=BOTH)
+def other(request: pytest.FixtureRequest, tmp_path: Path) -> Installation:
+    """Another installation, up to date, with data of its own."""
+    made = new(request.param, tmp_path / "other", "other")
+    made.must("migrate")
+    return made
+
+
+def rows(house: Installation) -> dict[str, list[str]]:
+    """Every row of every table that a backup holds, as comparable text."""
+    code = """
+import json
+from core.cli.house import connected
+connected()
+from core.backup import EMPTY, data_tables, _plain
+from core.db import db
+import sqlalchemy as sa
+with db.engine.connect() as connection:
+    for table in data_tables(connection):
+        if table.name in EMPTY: continue
+        columns = sorted(column.name for column in table.c)
+        query = sa.select(*(table.c[name] for name in columns))
+        found = [json.dumps([_plain(value) for value in row], ensure_ascii=False) for row in connection.execute(query)]
+        print(json.dumps([table.name, sorted(found)], ensure_ascii=False))
+"""
+    return dict(map(json.loads, house.python(code).splitlines()))
+
+
+@pytest.mark.slow
+def test_what_was_saved_on_one_database_comes_back_on_either(full: Installation, other: Installation) -> None:
+    before = rows(full)
+    said = other.must("restore", "--yes", full.folder / "saved.zip")
+    assert "before-restore" in said
+    after = rows(other)
+    # A restore bumps the generation, so that every process forgets what it kept.
+    assert before.pop("core_state") != after.pop("core_state")
+    assert before == after
+    assert sum(len(found) for found in before.values()) > 30
+    assert (other.data / "secret-key").read_text() == (full.data / "secret-key").read_text()
+    stored = [path for path in (other.data / "files").rglob("*") if path.is_file() and path.read_bytes() == b"hello, backup"]
+    assert len(stored) == 1
+    assert "北京宏远科技" in other.python(FIND)
+    with other.database() as connection:
+        made = connection.execute(sa.text("INSERT INTO crm_client (name, status) VALUES ('New', 'new') RETURNING id")).scalar()
+    assert made == 4, "the id of a record that was deleted before the backup is not given again"
+    assert "all in order" in other.must("check")
+
+
+def test_a_damaged_file_changes_nothing(full: Installation, tmp_path: Path) -> None:
+    good = (full.folder / "saved.zip").read_bytes()
+    before = rows(full)
+    for name, content in {"half.zip": good[: len(good) // 2], "text.zip": b"not a zip at all", "empty.zip": b""}.items():
+        (tmp_path / name).write_bytes(content)
+    changed(
+        full.folder / "saved.zip",
+        tmp_path / "changed.zip",
+        "tables/crm_client.jsonl",
+        lambda old: old.replace("北京".encode(), "南京".encode()),
+    )
+    changed(full.folder / "saved.zip", tmp_path / "less.zip", "tables/crm_client.jsonl", lambda _old: None)
+    for path in sorted(tmp_path.glob("*.zip")):
+        done = full.run("restore", "--yes", path)
+        assert done.status == 1 and "damaged" in done.err and "changed" in done.err, (path.name, done.text)
+    assert "There is no file" in full.run("restore", "--yes", tmp_path / "nowhere.zip").err
+    assert rows(full) == before
+
+
+def test_a_newer_file_is_refused_with_what_to_install(full: Installation, tmp_path: Path) -> None:
+    def newer(old: bytes) -> bytes:
+        manifest = json.loads(old)
+        return json.dumps({**manifest, "migrations": [*manifest["migrations"][1:], "core_9999"], "version": "9.9"}).encode()
+
+    changed(full.folder / "saved.zip", tmp_path / "newer.zip", "manifest.json", newer)
+    done = full.run("restore", "--yes", tmp_path / "newer.zip")
+    assert done.status == 1 and "newer than this code" in done.err and "9.9" in done.err
+
+
+def test_nothing_is_replaced_unasked(full: Installation) -> None:
+    before = rows(full)
+    for answer in ("", "no\n", "\n"):
+        done = full.run("restore", full.folder / "saved.zip", given=answer)
+        assert done.status == 1 and "Nothing was changed" in done.err
+    assert "It is whole" in full.must("restore", "--check", full.folder / "saved.zip")
+    assert "exists already" in full.run("backup", full.folder / "saved.zip").err
+    assert rows(full) == before
+
+
+def test_a_backup_is_for_its_owner_only_and_holds_no_sessions(full: Installation) -> None:
+    path = full.folder / "saved.zip"
+    assert path.stat().st_mode & 0o077 == 0
+    with zipfile.ZipFile(path) as source:
+        assert source.read("tables/core_session.jsonl") == b""
+        assert {"manifest.json", "secret-key", "tables/ab_user.jsonl"} <= set(source.namelist())
+
+
+def changed(source: Path, target: Path, member: str, change: Any) -> None:
+    """A copy of a zip file in which one member is changed, or left out."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new_file:
+        for name in old.namelist():
+            content = old.read(name) if name != member else change(old.read(name))
+            if content is not None:
+                new_file.writestr(name, content)
