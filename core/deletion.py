@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import inspect, select
 
 from core.context import system
 from core.db import db
 from core.errors import Invalid
 from core.fields import Field
 from core.i18n import gettext as _
+from core.i18n import listed
 from core.model import links_to, model_label
 from core.people import Share
 from core.prepare import flush
@@ -31,14 +32,7 @@ def along(found: Sequence[Any]) -> tuple[list[Any], list[tuple[Any, Field]], lis
         for model in {type(one) for one in lot}:
             ids = [one.id for one in lot if type(one) is model]
             for other, link in links_to(model):
-                if link.kind.name != "link":
-                    continue
-                pointing = (
-                    db.session.execute(select(other).where(getattr(other, link.key).in_(ids)), execution_options={"mortise_rules": False})
-                    .scalars()
-                    .all()
-                )
-                for record in pointing:
+                for record in _pointing(other, link, ids):
                     if (other, record.id) in doomed:
                         continue
                     if link.part_of:
@@ -49,6 +43,25 @@ def along(found: Sequence[Any]) -> tuple[list[Any], list[tuple[Any, Field]], lis
     blocking = [(record, link) for record, link in blocking if (type(record), record.id) not in doomed]
     cleared = [(record, link) for record, link in cleared if (type(record), record.id) not in doomed]
     return list(doomed.values()), cleared, blocking
+
+
+def _pointing(other: Any, link: Field, ids: list[int]) -> Sequence[Any]:
+    """The records of ``other`` whose ``link`` leads to one of ``ids``."""
+    if link.kind.name == "links":
+        relation = inspect(other).relationships[link.name]
+        ((_mine, near),) = relation.synchronize_pairs
+        ((_theirs, far),) = relation.secondary_synchronize_pairs
+        where = other.id.in_(select(near).where(far.in_(ids)))
+    else:
+        where = getattr(other, link.key).in_(ids)
+    return db.session.execute(select(other).where(where), execution_options={"mortise_rules": False}).scalars().all()
+
+
+def _all_links(record: Any, name: str) -> list[Any]:
+    """What a record links to by a field of several links, hidden ones too: a person may have loaded only those he sees."""
+    db.session.expire(record, [name])
+    found: list[Any] = getattr(record, name)
+    return found
 
 
 def delete_with_parts(found: Sequence[Any]) -> None:
@@ -68,13 +81,17 @@ def delete_with_parts(found: Sequence[Any]) -> None:
                         "“%(title)s” cannot be deleted: %(count)s records of %(names)s need it. Move or delete those first.",
                         title=str(found[0]),
                         count=len(blocking),
-                        names=", ".join(names),
+                        names=listed(names),
                     )
                 }
             )
         with session.begin_nested():
+            going = {(type(one), one.id) for one in doomed}
             for record, link in cleared:
-                setattr(record, link.key, None)
+                if link.kind.name == "links":
+                    setattr(record, link.name, [one for one in _all_links(record, link.name) if (type(one), one.id) not in going])
+                else:
+                    setattr(record, link.key, None)
             for model in {type(one) for one in doomed}:
                 ids = [one.id for one in doomed if type(one) is model]
                 for share in session.execute(select(Share).where(Share.model == model.__tablename__, Share.record_id.in_(ids))).scalars():
@@ -84,6 +101,6 @@ def delete_with_parts(found: Sequence[Any]) -> None:
             for record in doomed:
                 for one in type(record).__fields__.values():
                     if one.kind.name == "links":
-                        getattr(record, one.name)
+                        _all_links(record, one.name)
                 session.delete(record)
             flush()
