@@ -7,7 +7,7 @@ from typing import Any
 from core.fields import KINDS, Field
 from core.filters import compile_filter, field_named
 from core.i18n import gettext as _
-from core.i18n import ngettext
+from core.i18n import listed, ngettext
 from core.model import fields_of
 
 DATES = ("date", "datetime")
@@ -58,7 +58,7 @@ def _leaf(tree: dict[str, Any], model: type) -> str:
     if op == "between":
         return _("%(field)s from %(first)s to %(last)s", field=title, first=words[0], last=words[1])
     more = len(values) - len(words)
-    text = _(", ").join(words) + (ngettext(" and %(count)s more", " and %(count)s more", more) if more > 0 else "")
+    text = listed(words) + (ngettext(" and %(count)s more", " and %(count)s more", more) if more > 0 else "")
     return _sentence(field, op, title, text)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from core.errors import Wrong
 from core.fields import narrow
 from core.i18n import gettext as _
+from core.i18n import listed
 
 LONGEST, MOST_PARTS, DEEPEST = 500, 150, 25
 LARGEST_RESULT = Decimal(10) ** 13
@@ -34,7 +35,7 @@ def check_formula(text: str, numbers: Iterable[str]) -> None:
     allowed = set(numbers)
     unknown = sorted(names_in(tree) - allowed)
     if unknown:
-        offered = ", ".join(sorted(allowed)) or _("none")
+        offered = listed(sorted(allowed)) or _("none")
         raise Wrong(_("“%(name)s” is not a number field of this record. Number fields: %(fields)s.", name=unknown[0], fields=offered))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gettext as _gettext
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,11 @@ def lazy(message: str) -> Lazy:
 def t(label: str) -> str:
     """A label of a model, field or option in the acting person's language."""
     return gettext(str.__str__(label))
+
+
+def listed(words: Iterable[str]) -> str:
+    """Words one after the other, with the sign between them that the acting person's language uses."""
+    return gettext(", ").join(words)
 
 
 _ = gettext

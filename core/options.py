@@ -14,7 +14,7 @@ from core.context import actor, now
 from core.db import MortiseSession, db
 from core.errors import Invalid, Wrong
 from core.fields import Field, field, link, narrow, tidy
-from core.i18n import LANGUAGES, catalogue, lazy, t
+from core.i18n import LANGUAGES, catalogue, lazy, listed, t
 from core.i18n import gettext as _
 from core.model import Model, fields_of, model_label, models, option_seeds, words
 from core.pinyin import is_han, syllables
@@ -176,7 +176,7 @@ def option_key(dictionary: str, typed: str, allow_retired: bool = True) -> str:
     offered = [one.label for one in options(dictionary) if not one.retired]
     if not offered:
         raise Wrong(_("“%(value)s” is not an option: this list has none yet.", value=typed[:40]))
-    names = ", ".join(offered[:NAMED_IN_A_SENTENCE]) + (", …" if len(offered) > NAMED_IN_A_SENTENCE else "")
+    names = listed([*offered[:NAMED_IN_A_SENTENCE], *(["…"] if len(offered) > NAMED_IN_A_SENTENCE else [])])
     if found is not None:
         label = option_label(dictionary, found[0])
         raise Wrong(_("“%(value)s” is no longer in use; choose one of: %(options)s.", value=label, options=names))
@@ -241,7 +241,7 @@ def dictionary_title(key: str) -> str:
 def dictionary_label(key: str, title: str, titles: dict[str, str] | None = None) -> str:
     """A dictionary's label in the acting person's language; both halves of “Case: Stage” are translated."""
     given = (titles or {}).get(actor().language)
-    return given or ": ".join(t(part) for part in title.split(": "))
+    return given or _(": ").join(t(part) for part in title.split(": "))
 
 
 # -- what administrators may do ---------------------------------------------------------------------------------------
@@ -324,7 +324,7 @@ def bad_titles(titles: Any) -> str | None:
         return None
     fits = isinstance(titles, dict) and all(one in LANGUAGES and isinstance(text, str) and len(text) <= 200 for one, text in titles.items())
     if not fits:
-        return _("Give one label for each language, at most 200 characters: %(languages)s.", languages=", ".join(LANGUAGES))
+        return _("Give one label for each language, at most 200 characters: %(languages)s.", languages=listed(LANGUAGES))
     return None
 
 

@@ -75,7 +75,10 @@ class Department(Model):
 
 
 class Post(Model):
-    """A person's place in a department; one person may hold several, one of them primary (S1-91)."""
+    """A person's place in a department; one person may hold several, one of them primary.
+
+    Source: S1-91.
+    """
 
     system_model = True
     user: Mapped[MortiseUser] = link(part_of=True)
@@ -129,7 +132,10 @@ class FieldRight(Model):
 
 
 class PersonalRight(Model):
-    """A right given to, or taken from, one person beside his roles (S1-97, D18)."""
+    """A right given to, or taken from, one person beside his roles.
+
+    Source: S1-97, D18.
+    """
 
     system_model = True
     label, label_many = "Personal right", "Personal rights"

@@ -13,9 +13,9 @@ from sqlalchemy.orm import Mapped, Session
 from core.db import MortiseSession, db
 from core.errors import Invalid, Misbuilt, Wrong
 from core.fields import field, tidy
-from core.i18n import LANGUAGES
+from core.i18n import LANGUAGES, listed
 from core.i18n import gettext as _
-from core.model import Model
+from core.model import Model, loading
 from core.state import cached_by_generation, steers
 
 
@@ -38,6 +38,7 @@ class Declaration:
     help: str
     clean: Callable[[Any], Any]
     """Returns the value as it is stored; raises `Wrong` with the sentence for the person."""
+    addon: str = "core"
 
 
 _declared: dict[str, Declaration] = {}
@@ -47,7 +48,7 @@ def declare_setting(key: str, default: Any, label: str, help: str = "", check: C
     """Make ``setting(key)`` known. ``check`` returns the cleaned value or raises `Wrong`; without one the default's type decides."""
     if key in _declared and _declared[key].default != default:
         raise Misbuilt(f"The setting {key!r} is declared twice.")
-    made = _declared[key] = Declaration(key, default, label, help, check or _like(default))
+    made = _declared[key] = Declaration(key, default, label, help, check or _like(default), loading["addon"])
     return made
 
 
@@ -146,7 +147,7 @@ def one_of(*choices: str) -> Callable[[Any], str]:
 
     def clean(value: Any) -> str:
         if value not in choices:
-            raise Wrong(_("Please choose one of: %(options)s.", options=", ".join(choices)))
+            raise Wrong(_("Please choose one of: %(options)s.", options=listed(choices)))
         return value
 
     return clean

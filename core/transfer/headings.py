@@ -11,7 +11,7 @@ from typing import Any
 from core.context import acting, actor
 from core.errors import Broken
 from core.fields import Field, narrow, tidy
-from core.i18n import LANGUAGES, catalogue
+from core.i18n import LANGUAGES, catalogue, listed
 from core.i18n import gettext as _
 from core.model import fields_of, model_label
 from core.transfer.reading import Sheet
@@ -61,7 +61,7 @@ def match(sheet: Sheet, model: type, keys: Sequence[str] = ()) -> Columns:
             best = Columns([cell.strip() for cell in cells], found, heading_line=line)
     label = model_label(model, many=True)
     if best is None:
-        offered = ", ".join(one.title for one in _taken(model)[:8])
+        offered = listed(one.title for one in _taken(model)[:8])
         raise Broken(
             _("No heading of this file names a field of “%(label)s”. The first line has to name the fields, for example: %(fields)s.",
               label=label, fields=offered)

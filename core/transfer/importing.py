@@ -18,7 +18,7 @@ from core.db import db
 from core.errors import Broken, Busy, Refused, Wrong
 from core.fields import tidy
 from core.i18n import gettext as _
-from core.i18n import ngettext
+from core.i18n import listed, ngettext
 from core.model import fields_of, model_label, model_of
 from core.records import CHUNK, Done, records
 from core.rules import may
@@ -67,7 +67,7 @@ class ImportOutcome:
         if self.ignored:
             told.append(
                 ngettext("No field fits this column, so it was left out: %(names)s.",
-                         "No field fits these columns, so they were left out: %(names)s.", len(self.ignored), names=", ".join(self.ignored))
+                         "No field fits these columns, so they were left out: %(names)s.", len(self.ignored), names=listed(self.ignored))
             )  # fmt: skip
         return "\n".join(told)
 
@@ -215,7 +215,7 @@ def _linked(model: type, name: str, text: str, named: Named) -> Any:
 
 def _reason(model: type, errors: dict[str, str]) -> str:
     fields = fields_of(model)
-    return " ".join(f"{fields[name].title}: {text}" if name in fields else text for name, text in errors.items())
+    return " ".join(fields[name].title + _(": ") + text if name in fields else text for name, text in errors.items())
 
 
 class _WrongRows:

@@ -13,6 +13,7 @@ from core.context import local, now
 from core.db import db
 from core.fields import Field
 from core.i18n import gettext as _
+from core.i18n import listed
 from core.options import OptionValue, options
 from core.records import titles
 from core.rules import visible_ids
@@ -114,7 +115,7 @@ class Shown:
         kind = one.kind.name
         if kind == "links":
             shown = [self._titles[one.name].get(each, f"#{each}") for each in self._links[one.name].get(record.id, [])]
-            return Cell(text="、".join(shown))
+            return Cell(text=listed(shown))
         value = one.get(record)
         if value is None or value == "":
             return Cell(num=one.kind.align == "end")
@@ -126,8 +127,8 @@ class Shown:
             known = self._options[one.name]
             found = [known.get(str(key)) or OptionValue(str(key), str(key)) for key in keys]
             if any(each.colour for each in known.values()):
-                return Cell(text="、".join(each.label for each in found), tags=[Tag(each.label, each.colour or "stone") for each in found])
-            return Cell(text="、".join(each.label for each in found))
+                return Cell(text=listed(each.label for each in found), tags=[Tag(each.label, each.colour or "stone") for each in found])
+            return Cell(text=listed(each.label for each in found))
         if kind == "yesno":
             return Cell(text=one.text(value), yes=bool(value))
         if kind == "datetime" and isinstance(value, datetime):
@@ -167,7 +168,7 @@ def _journal_text(one: Field, value: Any, names: dict[str, dict[int, str]]) -> s
     if value is None or value == "" or value == []:
         return ""
     if one.kind.name in ("link", "links"):
-        return "、".join(names.get(one.name, {}).get(each, f"#{each}") for each in (value if isinstance(value, list) else [value]))
+        return listed(names.get(one.name, {}).get(each, f"#{each}") for each in (value if isinstance(value, list) else [value]))
     try:
         text = one.text(
             one.kind.clean(value, one) if one.kind.name in ("date", "datetime", "money", "decimal", "integer", "yesno") else value

@@ -9,7 +9,7 @@ from typing import Any
 from core.errors import Broken
 from core.fields import Field
 from core.i18n import gettext as _
-from core.i18n import ngettext
+from core.i18n import listed, ngettext
 from core.options import option_label
 from core.records import titles
 
@@ -105,7 +105,7 @@ def _facet(part: Any, fields: dict[str, Field], names: dict[str, dict[int, str]]
     for word, joined in (("or", _("any of")), ("and", _("all of"))):
         if isinstance(part.get(word), list):
             inner_all = [_facet(each, fields, names) for each in part[word][:3]]
-            texts = [" ".join(filter(None, [inner.label, inner.op, ", ".join(inner.values)])) for inner in inner_all]
+            texts = [" ".join(filter(None, [inner.label, inner.op, listed(inner.values)])) for inner in inner_all]
             return Facet(joined, "", texts + (["…"] if len(part[word]) > 3 else []))
     return Facet(_("Filter"), "", ["…"])
 
@@ -121,7 +121,7 @@ def _field_of(part: dict[str, Any], fields: dict[str, Field]) -> tuple[Field | N
     from core.model import fields_of
 
     inner = fields_of(one.target).get(second)
-    return inner, f"{one.title}: {inner.title if inner else second[:40]}"
+    return inner, one.title + _(": ") + (inner.title if inner else second[:40])
 
 
 def _value_text(one: Field | None, value: Any, names: dict[str, dict[int, str]]) -> str:

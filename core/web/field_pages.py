@@ -141,7 +141,7 @@ def _page(table: str, panel: SimpleNamespace | None = None, current: str = "") -
         fields=shown,
         panel=panel,
         sum_text=ngettext("%(count)s field", "%(count)s fields", len(shown))
-        + (", " + ngettext("%(count)s of them custom", "%(count)s of them custom", own) if own else ""),
+        + (_(", ") + ngettext("%(count)s of them custom", "%(count)s of them custom", own) if own else ""),
         new_url=f"{url}/new",
     )
 

@@ -13,6 +13,7 @@ from core.context import actor, local
 from core.errors import Wrong
 from core.fields import Field, tidy
 from core.i18n import gettext as _
+from core.i18n import listed
 from core.records import records
 from core.web.cells import Shown, choices, record_url
 from core.web.views import View
@@ -266,7 +267,7 @@ class RecordForm:
         kind = one.kind.name
         if kind in ("link", "links"):
             known = names.get(one.target_table or "", {})
-            return "、".join(
+            return listed(
                 known.get(int(each), f"#{each}") for each in (value if isinstance(value, list) else [value]) if str(each).isdigit()
             )
         if kind == "yesno":

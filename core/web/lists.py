@@ -12,7 +12,7 @@ from core.errors import Broken, Problem
 from core.fields import Field
 from core.filters import filter_fields
 from core.i18n import gettext as _
-from core.i18n import ngettext, t
+from core.i18n import listed, ngettext, t
 from core.model import model_label
 from core.records import records
 from core.rules import may
@@ -176,7 +176,7 @@ def _all_columns(view: View, fields: list[Field]) -> list[SimpleNamespace]:
 
 def _search_hint(model: type, many: str) -> str:
     names = [one.title for one in model.__fields__.values() if one.search][:3]  # type: ignore[attr-defined]
-    return ", ".join(names) if names else _("Search in %(title)s", title=many)
+    return listed(names) if names else _("Search in %(title)s", title=many)
 
 
 def _empty(page: SimpleNamespace, tree: Any, words: str, title: str, many: str) -> SimpleNamespace:
@@ -185,10 +185,10 @@ def _empty(page: SimpleNamespace, tree: Any, words: str, title: str, many: str) 
         for facet in page.facets[:2] if len(page.facets) > 1 or words else []:
             buttons.append((_("Take away “%(label)s”", label=facet.label), facet.remove_url, False))
         buttons.append((_("Show all"), page.clear_url, True))
-        conditions = [*(f"{one.label} {', '.join(one.values)}" for one in page.facets), *([f"“{words}”"] if words else [])]
+        conditions = [*(f"{one.label} {listed(one.values)}" for one in page.facets), *([f"“{words}”"] if words else [])]
         return SimpleNamespace(
             icon="filter-search",
-            title=_("Nothing here fits: %(conditions)s", conditions=", ".join(conditions)),
+            title=_("Nothing here fits: %(conditions)s", conditions=listed(conditions)),
             hint=_("Take a condition away, or write it differently."),
             buttons=buttons,
         )

@@ -190,5 +190,5 @@ def _stamp(record: Any) -> list[tuple[str, str]]:
         (_("Changed"), record.changed_at, record.changed_by_id),
     ):
         if moment is not None:
-            lines.append((label, ", ".join(filter(None, [local(moment).strftime("%Y-%m-%d %H:%M"), names.get(who)]))))
+            lines.append((label, " ".join(filter(None, [local(moment).strftime("%Y-%m-%d %H:%M"), names.get(who)]))))
     return lines

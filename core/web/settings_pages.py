@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 from core import addons as house
 from core.errors import Invalid, Missing, Refused
 from core.i18n import gettext as _
-from core.i18n import ngettext, t
+from core.i18n import listed, ngettext, t
 from core.settings import declared_settings, set_setting, setting
 from core.web import field_pages, option_pages
 from core.web.history import journal_page
@@ -73,7 +73,7 @@ def addon_on(name: str) -> Response:
     except Invalid as problem:
         say(problem.sentence, icon="alert-triangle")
         return redirect("/settings/addons")
-    names = ", ".join(t(house.addons()[one].title) for one in changed)
+    names = listed(t(house.addons()[one].title) for one in changed)
     say(_("Awake: %(names)s.", names=names) if names else _("It was awake already."))
     return redirect("/settings/addons")
 
@@ -102,9 +102,9 @@ def _addons_page(show: str, preview: str = "") -> SimpleNamespace:
                 broken=one.broken or "",
                 colour=COLOURS[place % 9],
                 on_stage=name == preview,
-                needs=", ".join(t(everything[other].title) for other in one.depends if other in everything),
+                needs=listed(t(everything[other].title) for other in one.depends if other in everything),
                 needed_by=len(house.dependants(name)),
-                wakes=", ".join(sleeping_needs),
+                wakes=listed(sleeping_needs),
                 off_url=f"/settings/addons/{name}/off",
                 on_url=f"/settings/addons/{name}/on",
             )
@@ -148,24 +148,24 @@ def _preview(name: str) -> SimpleNamespace:
             icon="stack-2",
             title=_("Records"),
             count=f"{sum(count for _label, count in records):,}",
-            detail=", ".join(f"{label} {count:,}" for label, count in records[:6]),
+            detail=listed(f"{label} {count:,}" for label, count in records[:6]),
         ),
         SimpleNamespace(
-            icon="menu-2", title=_("Lists and forms"), count=len(pages), detail=", ".join(t(model.label_many) for model in pages[:8])
+            icon="menu-2", title=_("Lists and forms"), count=len(pages), detail=listed(t(model.label_many) for model in pages[:8])
         ),
         SimpleNamespace(icon="api", title=_("Addresses of the API"), count=len(pages), detail=_("They answer 404 until it is on again.")),
     ]
     if fields:
-        lines.append(SimpleNamespace(icon="forms", title=_("Fields on other records"), count=len(fields), detail=", ".join(fields[:6])))
+        lines.append(SimpleNamespace(icon="forms", title=_("Fields on other records"), count=len(fields), detail=listed(fields[:6])))
     if others:
-        lines.append(SimpleNamespace(icon="puzzle", title=_("Addons that need it"), count=len(others), detail=", ".join(others)))
+        lines.append(SimpleNamespace(icon="puzzle", title=_("Addons that need it"), count=len(others), detail=listed(others)))
     return SimpleNamespace(
         title=t(one.title),
         chain=chain,
         lines=lines,
         count=len(sleepers),
         action_url=f"/settings/addons/{name}/off",
-        chain_sentence=_("%(names)s sleep with “%(title)s”.", names=", ".join(others), title=t(one.title))
+        chain_sentence=_("%(names)s sleep with “%(title)s”.", names=listed(others), title=t(one.title))
         if others
         else _("Nothing else depends on “%(title)s”.", title=t(one.title)),
     )

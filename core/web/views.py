@@ -14,6 +14,8 @@ from core.rules import may, rights
 
 NOT_IN_LISTS = {"long", "json", "file", "links"}
 AUTOMATIC_COLUMNS = 7
+TEXT, MORE = AUTOMATIC_SECTIONS = ("Text", "More")
+"""Sections of a form that no addon has named: long texts, and what was added later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +86,13 @@ class View:
         super().__init_subclass__(**options)
         if model is None:
             return
+        cls.model, cls.addon = model, loading["addon"]
+        for names in (cls.columns, *cls.form.values(), cls.board, cls.calendar, cls.order.lstrip("-")):
+            cls._check(names.split())
         if model in _views and _views[model].addon != loading["addon"]:
             raise Misbuilt(
                 f"{cls.__name__}: {model.__name__} has a view already, {type(_views[model]).__name__}; use place() and panels instead."
             )
-        cls.model, cls.addon = model, loading["addon"]
-        for names in (cls.columns, *cls.form.values(), cls.board, cls.calendar, cls.order.lstrip("-")):
-            cls._check(names.split())
         _views[model] = cls()
 
     @classmethod
@@ -149,7 +151,7 @@ class View:
         if not wanted:
             first = [name for name, one in seen.items() if not one.custom and one.kind.name != "long" and one.addon == self.model.addon]
             first.sort(key=lambda name: name in ("owner", "department"))
-            wanted = {self.model.label: first, "Text": [name for name, one in seen.items() if not one.custom and one.kind.name == "long"]}
+            wanted = {self.model.label: first, TEXT: [name for name, one in seen.items() if not one.custom and one.kind.name == "long"]}
         named = {name for names in wanted.values() for name in names}
         for one in self._awake_places():
             if one.name not in seen or one.name in named:
@@ -162,9 +164,9 @@ class View:
             named.add(one.name)
         for name, one in seen.items():
             if one.custom and name not in named:
-                wanted.setdefault(one.group or "More", []).append(name)
+                wanted.setdefault(one.group or MORE, []).append(name)
             elif not one.custom and name not in named and not self.form:
-                wanted.setdefault("More", []).append(name)
+                wanted.setdefault(MORE, []).append(name)
         return [(title, [seen[name] for name in names]) for title, names in wanted.items() if names]
 
     def _awake_places(self) -> list[Place]:
@@ -210,6 +212,16 @@ def view_of(model: type) -> View:
         made.model, made.addon = model, model.addon  # type: ignore[misc]
         _automatic[model] = made
     return _automatic[model]
+
+
+def views() -> list[View]:
+    """Every view that core or an addon has written."""
+    return list(_views.values())
+
+
+def places() -> list[Place]:
+    """Every field that an addon put into a view."""
+    return [one for found in _places.values() for one in found]
 
 
 def check_views(addon: str) -> None:

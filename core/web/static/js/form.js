@@ -36,7 +36,7 @@ export function startForm(form) {
       strong.textContent = words;
       const names = document.createElement("span");
       names.className = "m-desk m-dim";
-      names.textContent = ` ${now.map(label).join(", ")}`;
+      names.textContent = ` ${now.map(label).join(text.dataset.between)}`;
       text.replaceChildren(strong, names);
     }
   };
