@@ -34,12 +34,12 @@ class Actor:
 
 
 _current: ContextVar[Actor | None] = ContextVar("mortise_actor", default=None)
-_nobody = Actor(door="system")
 
 
 def actor() -> Actor:
     """The acting person; an actor without any right when nobody was set."""
-    return _current.get() or _nobody
+    # Nobody's memory lasts no longer than the question: what he learnt must not answer for a later state of the house.
+    return _current.get() or Actor(door="system")
 
 
 def set_actor(new: Actor | None) -> Any:
