@@ -17,15 +17,19 @@ from core.web.views import View, action
 
 class UserView(View, model=User):
     columns = "name username email level active last_login"
-    form = {"Person": "name username email phone", "Work": "level superior role_rows active", "Preferences": "language zone theme"}
+    form = {
+        _("Person"): "name username email phone",
+        _("Work"): "level superior role_rows active",
+        _("Preferences"): "language zone theme",
+    }
     panels = [Post, PersonalRight]
     order = "name"
     icon, colour = "user", "plum"
 
     @action(
-        "New password",
+        _("New password"),
         icon="key",
-        confirm="Give these people a new password? They are signed out everywhere and must choose their own at the next sign-in.",
+        confirm=_("Give these people a new password? They are signed out everywhere and must choose their own at the next sign-in."),
     )
     def give_password(self, people: list[Any]) -> str:
         """A password for the first sign-in, shown once to the administrator who gives it."""
@@ -62,7 +66,7 @@ class TeamView(View, model=Team):
 
 class RoleView(View, model=RoleRow):
     columns = "name note"
-    form = {"Role": "name note"}
+    form = {_("Role"): "name note"}
     panels = [RoleRight, FieldRight]
     order = "name"
     icon, colour = "shield", "indigo"

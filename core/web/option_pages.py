@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from core.db import db
 from core.errors import Missing, Problem
-from core.i18n import LANGUAGES, ngettext, t
+from core.i18n import LANGUAGES, ngettext
 from core.i18n import gettext as _
 from core.options import COLOURS, Dictionary, Option, dictionary_label
 from core.records import records
@@ -22,6 +22,14 @@ def add_to(blueprint: Blueprint) -> None:
     """Give the settings their pages about dictionaries."""
     blueprint.add_url_rule("/dictionaries/", view_func=dictionaries)
     blueprint.add_url_rule("/dictionaries/<int:number>", view_func=dictionary, methods=["GET", "POST"])
+
+
+def colour_words() -> dict[str, str]:
+    """The ten colours of an option."""
+    return {
+        "stone": _("Stone"), "clay": _("Clay"), "amber": _("Amber"), "olive": _("Olive"), "green": _("Green"), "teal": _("Teal"),
+        "dai": _("Dai"), "indigo": _("Indigo"), "plum": _("Plum"), "rose": _("Rose"),
+    }  # fmt: skip
 
 
 def dictionaries() -> Any:
@@ -102,7 +110,7 @@ def _page(found: Dictionary, options: list[Option], errors: list[str]) -> Simple
         options=shown,
         errors=errors,
         languages=list(LANGUAGES.items()),
-        colours=[("", _("no colour")), *((one, t(one.capitalize())) for one in COLOURS)],
+        colours=[("", _("no colour")), *((one, colour_words().get(one, one)) for one in COLOURS)],
         closed=found.closed,
         new_label=request.form.get("new-label", "") if again else "",
         sum_text=ngettext("%(count)s option", "%(count)s options", len(options)),

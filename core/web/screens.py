@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextvars
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ from core.context import acting, actor, today
 from core.db import db
 from core.errors import Conflict, Invalid, Missing, Problem, Refused
 from core.i18n import gettext as _
-from core.i18n import ngettext, t
+from core.i18n import listed, ngettext, t
 from core.model import fields_of, model_label, model_of, models
 from core.records import records
 from core.rules import may
@@ -79,7 +80,7 @@ def _outlive(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Give out ``pieces`` after the request has ended: with a session of its own, still as the same person."""
     app, who = current_app._get_current_object(), replace(actor(), memo={})  # type: ignore[attr-defined]
 
-    def flow() -> Iterator[bytes]:
+    def flow() -> Generator[bytes, None, None]:
         with app.app_context(), acting(who):
             db.read_only()
             try:
@@ -87,7 +88,16 @@ def _outlive(pieces: Iterator[bytes]) -> Iterator[bytes]:
             finally:
                 db.remove()
 
-    return flow()
+    def walk() -> Iterator[bytes]:
+        # The server may ask for each piece from another place: the request's own context is gone, so the flow brings one along.
+        own, steps = contextvars.Context(), flow()
+        try:
+            while (piece := own.run(next, steps, None)) is not None:
+                yield piece
+        finally:
+            own.run(steps.close)
+
+    return walk()
 
 
 @screens.route("/<table>/new", methods=["GET", "POST"])
@@ -249,7 +259,7 @@ def _deletion(view: View, found: list[Any], *, stops: str = "", bulk: bool = Fal
         page.stops = _(
             "This cannot be deleted: %(count)s records of %(names)s need it. Move or delete those first.",
             count=len(blocking),
-            names=", ".join(kinds),
+            names=listed(kinds),
         )
     return page
 
