@@ -73,7 +73,8 @@ def _create(chosen: Any) -> int:
             raise Stop(f"There is no role called “{unknown[0]}”; there are: {', '.join(sorted(known))}.")
         user = records(MortiseUser).create({
             "username": chosen.login, "name": chosen.name or chosen.login, "email": chosen.email or f"{chosen.login}@example.com",
-            "active": True, "level": "system_administrator" if chosen.admin else "employee", "role_rows": [known[name] for name in chosen.role],
+            "active": True, "level": "system_administrator" if chosen.admin else "employee",
+            "role_rows": [known[name] for name in chosen.role],
         })  # fmt: skip
         password = _give_password(user, chosen.stdin)
     if password:

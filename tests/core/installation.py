@@ -102,7 +102,7 @@ class Installation:
     @property
     def environment(self) -> dict[str, str]:
         """What its processes are started with."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("MORTISE_")}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("MORTISE_", "JOURNAL_STREAM"))}
         return {
             **kept, "MORTISE_DATA_DIR": str(self.data), "MORTISE_ADDON_FOLDERS": str(self.addons), "LANG": "C.UTF-8",
             **({"MORTISE_DATABASE_URL": self.url} if self.url else {}), **self.settings,

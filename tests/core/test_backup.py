@@ -14,24 +14,19 @@ from tests.core.installation import Installation, new
 
 BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 FILL = """
-from datetime import date
-from decimal import Decimal
 from io import BytesIO
 from core.cli.house import house
 with house(title="Fill"):
     from core import records
-    from core.db import db
     from core.model import model_of
-    from core.files import store, attach
-    from core.options import Dictionary
+    from core.files import store
     clients = records(model_of("crm_client"))
     first = clients.create({"name": "北京宏远科技", "phones": "13800138000", "remarks": "第一行\\n“引号”, 逗号"})
     clients.create({"name": "Second"})
     gone = clients.create({"name": "Gone"})
     records(model_of("crm_contact")).create({"name": "王芳", "client": first.id})
     clients.delete(gone)
-    one = store(BytesIO(b"hello, backup"), "hello.txt")
-    attach(one.id, first)
+    store(BytesIO(b"hello, backup"), "hello.txt")
 """
 
 

@@ -126,7 +126,8 @@ def test_a_locked_account_is_opened(house: Installation) -> None:
     house.must("user", "create", "locked.one")
     with house.database() as connection:
         connection.exec_driver_sql(
-            "INSERT INTO core_sign_in_attempt (key, failures, blocked_until, changed_at) VALUES ('login:locked.one', 9, '2099-01-01', '2026-01-01')"
+            "INSERT INTO core_sign_in_attempt (key, failures, blocked_until, changed_at)"
+            " VALUES ('login:locked.one', 9, '2099-01-01', '2026-01-01')"
         )
     assert "can sign in again" in house.must("user", "unlock", "locked.one")
     assert house.ask("SELECT * FROM core_sign_in_attempt") == []
@@ -192,7 +193,8 @@ def test_jobs_that_are_due_run_once(house: Installation) -> None:
 def test_translations_are_extracted_compiled_and_checked(empty: Installation) -> None:
     place = empty.addon(
         "box_shelf",
-        'from core import Mapped, Model, field\n\n\nclass Shelf(Model):\n    """A shelf."""\n\n    width: Mapped[int | None] = field(help="In millimetres")\n',
+        'from core import Mapped, Model, field\n\n\nclass Shelf(Model):\n    """A shelf."""\n\n'
+        '    width: Mapped[int | None] = field(help="In millimetres")\n',
     )
     missing = empty.run("translate", "check", "box_shelf")
     assert missing.status == 1 and "not translated: In millimetres" in missing.text

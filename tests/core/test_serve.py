@@ -40,8 +40,8 @@ def serving(house: Installation, *words: str) -> Iterator[tuple[str, subprocess.
     """(address, process, what it said) while `run.py serve` runs."""
     port = free_port()
     house.settings["MORTISE_PORT"] = str(port)
-    log = (house.folder / "log").open("a")
-    process = house.start("serve", *words, stderr=log, env={k: v for k, v in house.environment.items() if k != "JOURNAL_STREAM"})
+    with (house.folder / "log").open("a") as log:
+        process = house.start("serve", *words, stderr=log)
     said: list[str] = []
     try:
         assert process.stdout
@@ -54,7 +54,8 @@ def serving(house: Installation, *words: str) -> Iterator[tuple[str, subprocess.
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0
-        log.close()
+        if process.stdout:
+            process.stdout.close()
 
 
 def wait_for(what, seconds: float = 40) -> None:
