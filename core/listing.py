@@ -23,6 +23,8 @@ MOST_FOUND = 1_000
 FEW = 3_000
 """Up to so many visible rows, they are fetched and sorted; beyond, the order's index is walked."""
 MOST_ROWS = 1_000
+NEXT = 1_000
+"""So many rows in order are looked through for a common word, before all its hits are collected."""
 QUIET = {"mortise_rules": False}
 
 
@@ -68,7 +70,7 @@ def page(
     mark = before or after
     place = read_cursor(model, steps, mark) if mark else None
     question = _Question(model, filter, search)
-    total, capped = question.total() if count or not steps[0].indexed else (None, False)
+    total, capped = question.total() if count or question.search or not steps[0].indexed else (None, False)
     if not steps[0].indexed and (capped or (total or 0) >= MOST_COUNTED):
         raise Broken(
             _("“%(field)s” has no index, so only lists of fewer than %(count)s records can be sorted by it. Please filter first.",
@@ -85,7 +87,7 @@ def page(
         next=marks[-1] if marks and (more or back) else None,
         previous=marks[0] if marks and (more if back else after) else None,
         count=total if count else None,
-        capped=capped,
+        capped=capped and count,
         order=[("-" if step.down else "") + step.name for step in steps],
     )
 
@@ -107,66 +109,84 @@ def id_among(column: Any, ids: Sequence[int]) -> Any:
 class _Question:
     """What is asked of one model, and what is already known of the answer."""
 
-    def __init__(self, model: Any, filter: Any, search: str | None) -> None:
-        from core.search import matches
+    def __init__(self, model: Any, filter: Any, words: str | None) -> None:
+        from core.search import look_up
 
         self.model = model
-        self.search = bool(search and search.strip())
         self.conditions = [] if filter in (None, {}) else [compile_filter(filter, model)]
-        if self.search:
-            self.conditions.append(matches(model, str(search)))
+        self.search = bool(words and words.strip())
+        self.hits = look_up(model, str(words)) if self.search else None
         self.visible = _few_visible(model)
-        self.known: list[int] | None = self.visible if not self.conditions else None
+        self.known = self.visible if not (self.conditions or self.search) else [] if self.search and self.hits is None else None
+        self.counted: tuple[int, bool] | None = None
 
-    def where(self) -> list[Any]:
+    def where(self, searched: bool = True) -> list[Any]:
         """The conditions beside the row filter, which the session adds itself."""
         if self.known is not None:
             return [id_among(self.model.id, self.known)]
-        if self.visible is not None:
-            return [id_among(self.model.id, self.visible), *self.conditions]
-        return self.conditions
+        found = [] if self.visible is None else [id_among(self.model.id, self.visible)]
+        found += self.conditions
+        return [*found, self.hits.among(), *self.hits.visible] if self.hits is not None and searched else found
 
     def total(self) -> tuple[int, bool]:
         """(how many rows, are there more), asked only as far as the cap; few hits of a search are remembered."""
+        if self.counted is None:
+            self.counted = self._total()
+        return self.counted
+
+    def _total(self) -> tuple[int, bool]:
         if self.known is not None:
             return len(self.known), False
-        most = MOST_FOUND if self.search else MOST_COUNTED
-        some = select(self.model.id).where(*self.where()).limit(most + 1)
-        if self.search:
-            ids = list(db.session.execute(some).scalars())
-            if len(ids) <= most:
+        run = db.session.execute
+        if self.hits is not None:
+            some = self.hits.join(select(self.model.id)).where(*self.where(searched=False)).limit(MOST_FOUND + 1)
+            ids = list(run(some).scalars())
+            if len(ids) <= MOST_FOUND:
                 self.known = ids
-            return min(len(ids), most), len(ids) > most
-        counted = db.session.execute(select(func.count()).select_from(some.subquery())).scalar_one()
-        return min(counted, most), counted > most
+            return min(len(ids), MOST_FOUND), len(ids) > MOST_FOUND
+        some = select(self.model.id).where(*self.where()).limit(MOST_COUNTED + 1)
+        counted = run(select(func.count()).select_from(some.subquery())).scalar_one()
+        return min(counted, MOST_COUNTED), counted > MOST_COUNTED
 
     def rows(self, steps: list[Step], place: list[Any] | None, back: bool, limit: int, picked: list[Any]) -> list[Any]:
         """Up to ``limit + 1`` rows, each ended by the values that the order looks at; nearest first when walking back."""
-        first, model = steps[0], self.model
-        names = [f"order_{number}" for number in range(len(steps))]
-        keys = [step.expression.label(name) for step, name in zip(steps, names, strict=True)]
-        where = [*self.where(), *([after(steps, place, back)] if place is not None else [])]
-        run = db.session.execute
-        if not first.nullable:
-            query = select(*picked, *keys).where(*where).order_by(*(step.sorting(back) for step in steps)).limit(limit + 1)
-            return list(run(query).all())
-        # Rows with and without a value in the first column are two walks of one index: no database walks NULLS LAST both ways.
-        walks = []
-        for rank, part in enumerate((first.expression.is_not(None), first.expression.is_(None))):
-            if rank == 0 and place is not None and place[0] is None and not back:
-                continue
-            if rank == 1 and place is not None and place[0] is not None and back:
-                continue
-            sorting = [first.sorting(back, whole=True)] if rank == 0 else []
-            sorting += [step.sorting(back) for step in steps[1:]]
-            inner = select(model.id.label("id"), *keys, literal(rank).label("rank")).where(part, *where)
-            walk = inner.order_by(*sorting).limit(limit + 1).subquery()
-            walks.append(select(walk))
-        near = (walks[0] if len(walks) == 1 else union_all(*walks)).subquery()
-        sorting = [near.c.rank.desc() if back else near.c.rank]
-        sorting += [step.sorting(back, near.c[name]) for step, name in zip(steps, names, strict=True)]
-        query = select(*picked, *(near.c[name] for name in names)).join_from(near, model, model.id == near.c.id)
-        return list(run(query.order_by(*sorting).limit(limit + 1)).all())
+        if self.hits is not None and self.total()[1] and steps[0].indexed:
+            # A common word: the next rows in order mostly hold enough hits, and collecting all hits first would take long.
+            found = list(db.session.execute(_walk(self, steps, place, back, limit, picked, NEXT)).all())
+            if len(found) > limit:
+                return found
+        return list(db.session.execute(_walk(self, steps, place, back, limit, picked)).all())
+
+
+def _walk(
+    asked: _Question, steps: list[Step], place: list[Any] | None, back: bool, limit: int, picked: list[Any], window: int = 0
+) -> Any:  # fmt: skip
+    """The statement of one page. With a ``window``, only so many rows in order are looked through for hits of the search."""
+    first, model = steps[0], asked.model
+    names = [f"order_{number}" for number in range(len(steps))]
+    keys = [step.expression.label(name) for step, name in zip(steps, names, strict=True)]
+    where = [*asked.where(searched=not window), *([after(steps, place, back)] if place is not None else [])]
+    if not first.nullable and not window:
+        return select(*picked, *keys).where(*where).order_by(*(step.sorting(back) for step in steps)).limit(limit + 1)
+    # Rows with and without a value in the first column are two walks of one index: no database walks NULLS LAST both ways.
+    walks = []
+    for rank, part in enumerate((first.expression.is_not(None), first.expression.is_(None))):
+        if place is not None and rank == int(back) and (place[0] is None) != back:
+            continue
+        sorting = [first.sorting(back, whole=True)] if rank == 0 else []
+        sorting += [step.sorting(back) for step in steps[1:]]
+        inner = select(model.id.label("id"), *keys, literal(rank).label("rank")).where(part, *where)
+        walks.append(select(inner.order_by(*sorting).limit(window or limit + 1).subquery()))
+    if window:
+        # What follows in the second walk is not next while the first may go on.
+        walks = walks[-1:] if back else walks[:1]
+    near = (walks[0] if len(walks) == 1 else union_all(*walks)).subquery()
+    query = select(*picked, *(near.c[name] for name in names)).join_from(near, model, model.id == near.c.id)
+    if window and asked.hits is not None:
+        query = query.where(asked.hits.each(near.c.id), *asked.hits.visible)
+    sorting = [near.c.rank.desc() if back else near.c.rank]
+    sorting += [step.sorting(back, near.c[name]) for step, name in zip(steps, names, strict=True)]
+    return query.order_by(*sorting).limit(limit + 1)
 
 
 def _few_visible(model: Any) -> list[int] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,7 +20,7 @@ from core.i18n import gettext as _
 from core.model import FabModel, fields_of, is_half
 from core.search_words import All, Token, question, title_key, tokens
 
-__all__ = ["create_search", "drop_search", "index_records", "matches", "rebuild", "search_fields", "settle", "title_key"]
+__all__ = ["create_search", "drop_search", "index_records", "look_up", "matches", "rebuild", "search_fields", "settle", "title_key"]
 
 KINDS_SEARCHED = ("text", "long", "code", "email", "phone")
 LONGEST_QUESTION = 200
@@ -188,25 +189,59 @@ def matches(model: Any, words: str) -> ColumnElement[bool]:
 
     All words must be found in the record. What lies only in a field that the person may not see is not found.
     """
-    if len(words) > LONGEST_QUESTION:
-        raise Broken(_("Please search for at most %(count)s characters.", count=LONGEST_QUESTION))
     if not words.strip():
         return sa.true()
+    hits = look_up(model, words)
+    return sa.false() if hits is None else sa.and_(hits.among(), *hits.visible)
+
+
+def look_up(model: Any, words: str) -> Hits | None:
+    """What the index is asked for these words; None when there is nothing in them to look for."""
+    if len(words) > LONGEST_QUESTION:
+        raise Broken(_("Please search for at most %(count)s characters.", count=LONGEST_QUESTION))
     asked = question(words)
     if asked.wanted is None:
-        return sa.false()
-    base = _base(model)
-    if db.is_sqlite:
-        wanted = _fts_words(asked.wanted)
-        found = select(_fts.c.rowid - sa.literal(base, BigInteger)).where(
-            sa.column("core_search_fts", is_literal=True).op("MATCH")(wanted), _fts.c.rowid.between(base, base + 0xFFFFFFFF)
-        )
-    else:
-        wanted = f"'m{model.__tablename__}' & ({_ts_words(asked.wanted)})"
-        found = select(core_search.c.record_id).where(core_search.c.tokens.op("@@")(sa.cast(sa.literal(wanted, Text), TSQUERY)))
-    hit = model.id.in_(found.correlate(None))
+        return None
     seen = _seen(model)
-    return hit if seen is None else sa.and_(hit, *(_visibly(model, seen, piece) for piece in asked.pieces))
+    visible = [] if seen is None else [_visibly(model, seen, piece) for piece in asked.pieces]
+    return Hits(model, _base(model), asked.wanted, visible)
+
+
+@dataclass(slots=True)
+class Hits:
+    """The records that the index holds for a question, in the three ways a statement can use them."""
+
+    model: Any
+    base: int
+    wanted: Any
+    visible: list[ColumnElement[bool]]
+    """Conditions beside the index: that a field which the person sees explains the hit."""
+
+    def among(self) -> ColumnElement[bool]:
+        """The record is one of all hits: right when these are few, or when nothing else limits the rows."""
+        return self.model.id.in_(select(self._record_id()).where(*self._found()).correlate(None))
+
+    def join(self, query: Any) -> Any:
+        """``query`` over the model, led by the hits as they come from the index: it can stop early."""
+        table = _fts if db.is_sqlite else core_search
+        return query.join(table, self.model.id == self._record_id()).where(*self._found(), *self.visible)
+
+    def each(self, record_id: Any) -> ColumnElement[bool]:
+        """One record at a time is looked up: right for a few hundred rows, when many of them are hits."""
+        table = _fts if db.is_sqlite else core_search
+        row = _fts.c.rowid if db.is_sqlite else core_search.c.id
+        return select(1).select_from(table).where(row == record_id + sa.literal(self.base, BigInteger), *self._found(alone=True)).exists()
+
+    def _record_id(self) -> Any:
+        return _fts.c.rowid - sa.literal(self.base, BigInteger) if db.is_sqlite else core_search.c.record_id
+
+    def _found(self, alone: bool = False) -> list[ColumnElement[bool]]:
+        if db.is_sqlite:
+            found = sa.column("core_search_fts", is_literal=True).op("MATCH")(_fts_words(self.wanted))
+            return [found] if alone else [found, _fts.c.rowid.between(self.base, self.base + 0xFFFFFFFF)]
+        wanted = _ts_words(self.wanted)
+        mark = "" if alone else f"'m{self.model.__tablename__}' & "
+        return [core_search.c.tokens.op("@@")(sa.cast(sa.literal(mark + wanted, Text), TSQUERY))]
 
 
 def _ts_words(wanted: Any) -> str:
