@@ -17,7 +17,8 @@ def commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         "take records in from a CSV or Excel file; what is wrong comes back as a file with the reasons",
         "  run.py import crm_client clients.csv\n"
         "  run.py import crm_client clients.csv --key name --key phones   a row that is there already is updated\n"
-        "  run.py import crm_client clients.csv --check                   only look, write nothing",
+        "  run.py import crm_client clients.csv --check                   only look, write nothing\n"
+        "  run.py import crm_client clients.csv --as anna                 as anna: her rights, her clients",
     )
     take.add_argument("model", help="table of the model, like crm_client")
     take.add_argument("file", type=Path, help="CSV (UTF-8 or GB18030) or .xlsx; the first line names the fields")
@@ -26,6 +27,7 @@ def commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     take.add_argument("--check", action="store_true", help="write nothing, only say what would happen")
     take.add_argument("--wrong", type=Path, help="where to write the rows that are wrong; beside the file when left out")
+    take.add_argument("--as", dest="login", metavar="LOGIN", help="act with this person's rights; new records without an owner become his")
     take.set_defaults(run=_import)
     give = add(
         "export",
@@ -35,6 +37,7 @@ def commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     give.add_argument("model", help="table of the model, like crm_client")
     give.add_argument("file", type=Path, help="the file to write: .csv or .xlsx")
     give.add_argument("--fields", default="", help="fields to write, separated by commas; all when left out")
+    give.add_argument("--as", dest="login", metavar="LOGIN", help="write what this person may see and export")
     give.set_defaults(run=_export)
 
 
@@ -51,7 +54,7 @@ def _import(chosen: Any) -> int:
     from core.cli.house import house
     from core.transfer import run_import
 
-    with house(title=f"Import of {chosen.file.name}"):
+    with house(title=f"Import of {chosen.file.name}", as_login=chosen.login):
         _model(chosen.model)
         told = run_import(chosen.model, chosen.file, keys=chosen.key, check=chosen.check, wrong=chosen.wrong, progress=say)
     print(told)
@@ -62,7 +65,7 @@ def _export(chosen: Any) -> int:
     from core.cli.house import house
     from core.transfer import run_export
 
-    with house(title=f"Export of {chosen.model}"):
+    with house(title=f"Export of {chosen.model}", as_login=chosen.login):
         _model(chosen.model)
         told = run_export(chosen.model, chosen.file, fields=[one.strip() for one in chosen.fields.split(",") if one.strip()], progress=say)
     print(told)

@@ -6,7 +6,7 @@ import getpass
 import importlib
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from core.cli import Stop, say
@@ -40,10 +40,10 @@ def operator() -> Actor:
 
 
 @contextmanager
-def house(config: Config | None = None, *, title: str = "") -> Iterator[Config]:
+def house(config: Config | None = None, *, title: str = "", as_login: str | None = None) -> Iterator[Config]:
     """Inside, the database is open and up to date, addons are loaded, and the system acts through the door “command line”.
 
-    What was changed is committed at the end, as one batch called ``title``; nothing of it when the block raises.
+    ``as_login`` lets a person act instead, with his rights and in his language. What was changed is committed at the end, as one batch called ``title``; nothing of it when the block raises.
     """
     from core.app import create_app
     from core.migrate import status
@@ -57,8 +57,12 @@ def house(config: Config | None = None, *, title: str = "") -> Iterator[Config]:
         say(f"Note: {state.sentence}")
     who = operator()
     who.batch_title = title[:200] or None
-    with app.app_context(), acting(who), system("command line"):
+    with app.app_context(), acting(who), ExitStack() as stack:
         try:
+            if as_login is None:
+                stack.enter_context(system("command line"))
+            else:
+                _act_as(who, as_login)
             yield config
             db.session.commit()
         except BaseException:
@@ -66,3 +70,18 @@ def house(config: Config | None = None, *, title: str = "") -> Iterator[Config]:
             raise
         finally:
             db.remove()
+
+
+def _act_as(who: Actor, login: str) -> None:
+    from sqlalchemy import select
+
+    from core.accounts import person_by_id
+    from core.people import MortiseUser
+
+    user = MortiseUser.__table__
+    found = db.session.execute(select(user.c.id).where(user.c.username == login), execution_options={"mortise_rules": False}).scalar()
+    person = person_by_id(found) if found is not None else None
+    if person is None:
+        raise Stop(f"There is no active user with the login name “{login}”; run.py user list names them.")
+    who.user_id, who.login, who.name = person.id, person.login, person.name
+    who.language, who.zone = person.language or who.language, person.zone or who.zone
