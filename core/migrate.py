@@ -26,6 +26,7 @@ from sqlalchemy.pool import NullPool
 
 from core.db import db, make_engine
 from core.errors import Problem
+from core.i18n import gettext as _
 
 HOME = Path(__file__).parent / "migrations"
 LOCK_KEY = 0x4D4F5254
@@ -130,18 +131,19 @@ def compare(current: set[str], known: dict[str, Branch]) -> MigrationStatus:
                 pending[addon] = len(branch.revisions) - done
     sentences = []
     if not current:
-        sentences.append("The database is empty; type: run.py migrate")
+        sentences.append(_("The database is empty; type: run.py migrate"))
     elif pending:
-        sentences.append(f"The database is older than the code ({', '.join(pending)}); type: run.py migrate")
+        sentences.append(_("The database is older than the code (%(addons)s); type: run.py migrate", addons=", ".join(pending)))
     if ahead:
-        sentences.append(
-            f"The database is newer than the code ({', '.join(ahead)}): install the newer code, or restore the backup made before."
-        )
+        sentences.append(_(
+            "The database is newer than the code (%(addons)s): install the newer code, or restore the backup made before.",
+            addons=", ".join(ahead),
+        ))  # fmt: skip
     if missing:
-        sentences.append(
-            f"The folder of {', '.join(missing)} is gone, but its tables are still in the database: put the folder back;"
-            " to remove the addon for good, then type: run.py addon remove NAME"
-        )
+        sentences.append(_(
+            "The folder of %(addons)s is gone, but its tables are still in the database: put the folder back;"
+            " to remove the addon for good, then type: run.py addon remove NAME", addons=", ".join(missing),
+        ))  # fmt: skip
     return MigrationStatus(not pending and not ahead and bool(current), " ".join(sentences), missing, pending, ahead)
 
 

@@ -115,6 +115,7 @@ def serve(config: Config, *, jobs: bool = True, migrate: bool = True, say: Calla
     say = say or (lambda line: print(line, flush=True))
     config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     _port_is_free(config)
+    os.umask(0o077)
     with running(config):
         given = environment(config)
         password_was_there = config.first_password_file.exists()
@@ -127,6 +128,9 @@ def serve(config: Config, *, jobs: bool = True, migrate: bool = True, say: Calla
         children = [Child("server", gunicorn_words(config), given)]
         if jobs:
             children.append(Child("job process", [sys.executable, str(ROOT / "run.py"), "jobs"], given))
+            if config.redis_url:
+                # With Redis the job process only hands out numbers; somebody has to take them.
+                children.append(Child("rq worker", [sys.executable, str(ROOT / "run.py"), "jobs", "--worker"], given))
         return _Keeper(children, say).run(lambda: _greet(config, password_was_there, say))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,9 @@ def _migrate(chosen: Any) -> int:
     from core.migrate import branches, status, upgrade
     from core.revisions import make_revision
 
+    if not chosen.make:
+        # What a command writes into the data folder is nobody else's business.
+        os.umask(0o077)
     config = connected(strict=chosen.strict)
     if chosen.make:
         path = make_revision(chosen.make, chosen.message)

@@ -57,7 +57,7 @@ def _import(chosen: Any) -> int:
     with house(title=f"Import of {chosen.file.name}", as_login=chosen.login):
         _model(chosen.model)
         told = run_import(chosen.model, chosen.file, keys=chosen.key, check=chosen.check, wrong=chosen.wrong, progress=say)
-    print(told)
+        print(told)
     return 0
 
 
@@ -68,5 +68,5 @@ def _export(chosen: Any) -> int:
     with house(title=f"Export of {chosen.model}", as_login=chosen.login):
         _model(chosen.model)
         told = run_export(chosen.model, chosen.file, fields=[one.strip() for one in chosen.fields.split(",") if one.strip()], progress=say)
-    print(told)
+        print(told)
     return 0

@@ -43,7 +43,8 @@ def operator() -> Actor:
 def house(config: Config | None = None, *, title: str = "", as_login: str | None = None) -> Iterator[Config]:
     """Inside, the database is open and up to date, addons are loaded, and the system acts through the door “command line”.
 
-    ``as_login`` lets a person act instead, with his rights and in his language. What was changed is committed at the end, as one batch called ``title``; nothing of it when the block raises.
+    ``as_login`` lets a person act instead, with his rights and in his language. What was changed is committed at the end,
+    as one batch called ``title``; nothing of it when the block raises.
     """
     from core.app import create_app
     from core.migrate import status
