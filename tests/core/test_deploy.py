@@ -40,9 +40,9 @@ def test_web_and_jobs_can_be_run_apart():
 def test_the_compose_file_has_one_service_for_each_part_and_no_secret():
     text = (ROOT / "deploy" / "compose.yaml").read_text()
     services = yaml.safe_load(text)["services"]
-    assert set(services) == {"migrate", "web", "jobs", "db", "redis"}
+    assert set(services) == {"migrate", "web", "jobs", "worker", "db", "redis"}
     assert services["db"]["environment"]["POSTGRES_PASSWORD"].startswith("${MORTISE_DB_PASSWORD:?")
-    for name in ("web", "jobs"):
+    for name in ("web", "jobs", "worker"):
         assert "migrate" in services[name]["depends_on"]
         assert services[name]["environment"]["MORTISE_REDIS_URL"] == "redis://redis:6379/0"
 
