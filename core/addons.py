@@ -38,8 +38,8 @@ class AddonState(Model):
     label, label_many = "Addon", "Addons"
     system_model = True
     title_field = "name"
-    name: Mapped[str] = declare(unique=True, max_length=80)
-    enabled: Mapped[bool] = declare(default=True)
+    name: Mapped[str] = declare(unique=True, max_length=80, readonly=True)
+    enabled: Mapped[bool] = declare(default=True, readonly=True, help="Switched on the page Addons, with what belongs to it")
 
 
 @dataclass(slots=True)

@@ -336,6 +336,13 @@ def test_a_custom_field_is_a_field_at_the_next_request(chief):
     assert chief.post("/api/v1/law_court/", json={"name": "b", name: "many"}).status_code == 422
 
 
+def test_addons_are_not_switched_past_their_page(api_as):
+    chief = api_as("boss", level="system_administrator")
+    (row,) = [one for one in chief.get("/api/v1/core_addon/").json["result"] if one["name"] == "crm_tag"]
+    assert chief.put(f"/api/v1/core_addon/{row['id']}", json={"enabled": False}).status_code == 422
+    assert chief.get("/api/v1/crm_tag/").status_code == 200
+
+
 # -- description and cost ---------------------------------------------------------------------------------------------
 
 
