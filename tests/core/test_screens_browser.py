@@ -87,6 +87,7 @@ def addresses() -> list[str]:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("width", "theme", "locale"), [(1440, "light", "en"), (1024, "dark", "zh-CN"), (390, "light", "zh-TW"), (390, "dark", "en")]
 )
