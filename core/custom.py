@@ -42,7 +42,10 @@ name_options("core_custom_field.kind", {
 
 @steers
 class CustomField(Model):
-    """A field that an administrator added to a model; its values live in the records' column ``custom``."""
+    """A field that an administrator added to a model.
+
+    Its values live in the records' column ``custom``.
+    """
 
     title_field = "title"
     model: Mapped[str] = field(max_length=80, index=True, help="Table of the model, like crm_client")

@@ -37,7 +37,10 @@ declare_setting("files.keep_deleted_days", 365, "Days that a deleted file can be
 
 
 class File(Model):
-    """A file that somebody uploaded; what it holds lies in the store, named by its hash."""
+    """A file that somebody uploaded.
+
+    What it holds lies in the store, named by its hash.
+    """
 
     system_model = True
     title_field = "name"

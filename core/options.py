@@ -36,7 +36,7 @@ class Dictionary(Model):
     title: Mapped[str] = field(label="Label", search=True, max_length=120)
     titles: Mapped[dict | None] = field(kind="json", label="Labels by language")
     addon_name: Mapped[str | None] = field(label="Addon", readonly=True, max_length=80)
-    closed: Mapped[bool] = field(default=False, readonly=True, help="The program knows these options: none can be added")
+    closed: Mapped[bool] = field(default=False, readonly=True, label="Fixed", help="The program knows these options: none can be added")
 
 
 @steers

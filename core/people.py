@@ -38,7 +38,7 @@ class MortiseUser(Recorded, FabUser):
     label, label_many = "User", "Users"
     title_field = "name"
     system_model = True
-    name: Mapped[str | None] = field(search=True, max_length=130)
+    name: Mapped[str | None] = field(search=True, max_length=130, label="Full name")
     phone: Mapped[str | None] = field(kind="phone", search=True)
     level: Mapped[str] = field(choices=LEVELS, default="employee")
     superior: Mapped[MortiseUser | None] = link()

@@ -24,7 +24,7 @@ class Contact(Model):
     """A person to ask for at a client."""
 
     client: Mapped[Client] = link(part_of=True)
-    name: Mapped[str] = field(search=True, index=True)
+    name: Mapped[str] = field(search=True, index=True, label="Full name")
     title: Mapped[str | None] = field(label="Job title")
     phones: Mapped[str | None] = field(kind="phone", search=True)
     email: Mapped[str | None] = field(kind="email", label="E-mail", search=True)

@@ -18,7 +18,7 @@ from core.web.views import View, action
 class UserView(View, model=User):
     columns = "name username email level active last_login"
     form = {
-        _("Person"): "name username email phone",
+        _("Personal details"): "name username email phone",
         _("Work"): "level superior role_rows active",
         _("Preferences"): "language zone theme",
     }
