@@ -1,7 +1,8 @@
 """What tests of Mortise and of addons stand on: an app on a fresh database for each test, people, and clients that sign in as them.
 
 A pytest plugin. The database is prepared once and copied for each test, so that a test starts in a few milliseconds.
-`both_databases` runs a test on SQLite and on PostgreSQL; the folders of addons come from the fixture `addon_folders`.
+`both_databases` runs a test on SQLite and on PostgreSQL; the folders of addons come from the fixture `addon_folders`;
+`core.testing_browser` drives a real browser.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import json
 import secrets
 import shutil
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +24,6 @@ from flask import Flask, has_app_context
 from flask.testing import FlaskClient
 from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy import event, select
-from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.test import TestResponse
 
 import core.tables  # noqa: F401 - the prepared database needs all of them
@@ -372,74 +371,6 @@ def _in_app(app: Flask, work: Callable[[], Any]) -> Any:
             return work()
         finally:
             db.remove()
-
-
-# -- a real browser ---------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def address(app: Flask) -> Iterator[str]:
-    """The app served for real, ``http://127.0.0.1:port``; what the test has written has to be committed (`settle`)."""
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join(10)
-    server.server_close()
-
-
-class _Quiet(WSGIRequestHandler):
-    def log(self, type: str, message: str, *args: Any) -> None:
-        """Say nothing: the app has its own log."""
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """One Chromium for all tests of this process."""
-    from playwright.sync_api import sync_playwright
-
-    from tests.servers import chromium_arguments, chromium_path
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=chromium_arguments())
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page_as(app: Flask, address: str, chromium: Any, login_as: Callable[..., Browser]) -> Iterator[Callable[..., Any]]:
-    """``page_as("li")``: a page of Playwright in which this person is signed in; ``page_as(None)``: nobody is.
-
-    ``page.goto("/crm_client/")`` goes by path. A fault in a script or against the content policy fails the test.
-    """
-    contexts: list[Any] = []
-    faults: list[str] = []
-
-    def open_page(who: str | MortiseUser | None, *, width: int = 1280, height: int = 900, locale: str = "en", **values: Any) -> Any:
-        opened = chromium.new_context(base_url=address, viewport={"width": width, "height": height}, locale=locale)
-        contexts.append(opened)
-        if who is not None:
-            cookie = login_as(who, **values).get_cookie(app.config["SESSION_COOKIE_NAME"])
-            opened.add_cookies([{"name": cookie.key, "value": cookie.value, "url": address}])
-        page = opened.new_page()
-        # On SQLite even what the test only reads would hold up what the page writes.
-        page.on("request", lambda _request: settle())
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda message: faults.append(message.text) if "Content Security Policy" in message.text else None)
-        settle()
-        return page
-
-    yield open_page
-    for one in contexts:
-        one.close()
-    assert not faults, "\n".join(faults)
-
-
-@pytest.fixture
-def page(page_as: Callable[..., Any]) -> Any:
-    """A page in which an administrator is signed in."""
-    return page_as("administrator", level="administrator")
 
 
 # -- looking at the database ------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-pytest_plugins = ["core.testing"]
+pytest_plugins = ["core.testing", "core.testing_browser"]
 
 
 @pytest.fixture(scope="session")

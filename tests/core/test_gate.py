@@ -15,9 +15,8 @@ from core.db import db
 from core.errors import Conflict
 from core.logs import hide_secrets
 from core.model import model_of
-from core.testing import both_databases, statements
+from core.testing import both_databases
 from core.web import health
-from core.web.gate import NO_PERSON, PUBLIC
 
 
 def tags():
@@ -360,79 +359,6 @@ def test_health_is_told_part_by_part(client, database):
 
     db.session.execute(core_heartbeat.insert().values(name="test", at=now(), pid=1))
     assert client.get("/readyz").json == {"status": "ok", "database": "ok", "migrations": "ok", "jobs": "ok", "disk": "ok"}
-
-
-# -- what is reachable ------------------------------------------------------------------------------------------------
-
-
-def test_no_page_of_flask_appbuilder_can_be_reached(app, chief):
-    for rule in app.url_map.iter_rules():
-        where = app.view_functions[rule.endpoint]
-        where = getattr(where, "func", where)
-        assert not where.__module__.startswith("flask_appbuilder"), f"{rule} is served by {where.__module__}"
-    for url in ("/users/list/", "/roles/list/", "/resetmypassword/form", "/userinfo", "/lang/zh", "/swagger/v1", "/api/v1/menu/",
-                "/static/appbuilder/js/ab.js", "/back", "/permissionviews/list/", "/api/v1/security/users/", "/register/form"):  # fmt: skip
-        assert chief.get(url, follow_redirects=True).status_code == 404, url
-
-
-def test_everything_needs_somebody_signed_in(app, client):
-    for rule in app.url_map.iter_rules():
-        if rule.endpoint in NO_PERSON | PUBLIC:
-            continue
-        url = re.sub(r"<[^>]+>", "1", rule.rule)
-        for method in rule.methods - {"OPTIONS", "HEAD"}:
-            answer = client.open(url, method=method)
-            if answer.status_code == 302:
-                assert answer.location.startswith("/login/"), (method, url)
-            else:
-                assert answer.status_code in (401, 404), (method, url, answer.status_code)
-
-
-def test_no_permissions_are_written_for_flask_appbuilder(chief):
-    chief.get("/crm_tag/")
-    for table in ("ab_permission", "ab_view_menu", "ab_permission_view"):
-        assert db.session.execute(text(f"SELECT count(*) FROM {table}")).scalar() == 0
-
-
-# -- cost -------------------------------------------------------------------------------------------------------------
-
-
-def test_a_page_spends_few_statements_before_its_own(api_as, login_as, create_user, create):
-    user = create_user("clerk", roles=["Law clerk"], department="North")
-    create("law_matter", name="a", owner=user)
-    for browser, url in ((login_as(user), "/law_matter/"), (api_as(user), "/api/v1/law_matter/")):
-        browser.get(url)
-        with statements() as ran:
-            assert browser.get(url).status_code == 200
-        own = next(at for at, one in enumerate(ran) if "FROM law_matter" in one)
-        assert own <= 5, ran
-
-
-def test_files_and_health_ask_no_database(client):
-    with statements() as ran:
-        assert answers(client, "/static/favicon.svg")
-        assert client.get("/healthz").status_code == 200
-    assert ran == []
-
-
-def test_the_resource_of_a_model_takes_little_memory(app):
-    import tracemalloc
-
-    from flask import Flask
-
-    from core.web.api import Resource
-
-    tracemalloc.start()
-    before = tracemalloc.get_traced_memory()[0]
-    spare = Flask("spare")
-    kept = []
-    for number in range(50):
-        made = type(f"R{number}", (Resource,), {"model": type("M", (), {"__tablename__": f"t{number}"})})()
-        spare.register_blueprint(made.create_blueprint(None))
-        kept.append(made)
-    spent = (tracemalloc.get_traced_memory()[0] - before) / 50
-    tracemalloc.stop()
-    assert spent < 100_000
 
 
 # -- log --------------------------------------------------------------------------------------------------------------
