@@ -19,6 +19,8 @@ from core.cli.house import house
 with house(title="Fill"):
     from core import records
     from core.model import model_of
+    from core.custom import CustomField
+    from core.custom_jobs import ensure_indexes
     from core.files import store
     clients = records(model_of("crm_client"))
     first = clients.create({"name": "北京宏远科技", "phones": "13800138000", "remarks": "第一行\\n“引号”, 逗号"})
@@ -26,6 +28,8 @@ with house(title="Fill"):
     gone = clients.create({"name": "Gone"})
     records(model_of("crm_contact")).create({"name": "王芳", "client": first.id})
     clients.delete(gone)
+    records(CustomField).create({"model": "crm_client", "title": "Size", "kind": "integer", "indexed": True})
+    ensure_indexes()
     store(BytesIO(b"hello, backup"), "hello.txt")
 """
 
@@ -85,12 +89,19 @@ def test_what_was_saved_on_one_database_comes_back_on_either(full: Installation,
     after = rows(other)
     # A restore bumps the generation, so that every process forgets what it kept.
     assert before.pop("core_state") != after.pop("core_state")
+    # Indexes of custom fields are made anew, which the journal notes.
+    assert len(before.pop("core_custom_field")) == len(after.pop("core_custom_field")) == 1
+    for name in ("core_journal", "core_batch"):
+        assert set(before.pop(name)) <= set(after.pop(name))
     assert before == after
     assert sum(len(found) for found in before.values()) > 30
     assert (other.data / "secret-key").read_text() == (full.data / "secret-key").read_text()
     stored = [path for path in (other.data / "files").rglob("*") if path.is_file() and path.read_bytes() == b"hello, backup"]
     assert len(stored) == 1
     assert "北京宏远科技" in other.python(FIND)
+    with other.database() as connection:
+        catalogue = "pg_indexes WHERE indexname" if other.url else "sqlite_master WHERE name"
+        assert connection.execute(sa.text(f"SELECT count(*) FROM {catalogue} LIKE 'ix_custom_crm_client_%'")).scalar() == 1
     with other.database() as connection:
         made = connection.execute(sa.text("INSERT INTO crm_client (name, status) VALUES ('New', 'new') RETURNING id")).scalar()
     assert made == 4, "the id of a record that was deleted before the backup is not given again"

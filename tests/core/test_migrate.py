@@ -195,6 +195,7 @@ def test_code_that_is_older_than_the_database_says_so(small: Installation) -> No
         assert done.status == 1 and "newer than the code (core)" in done.text
 
 
+@pytest.mark.alone
 def test_thirty_addons_with_five_models_each_are_there_in_twenty_seconds(small: Installation) -> None:
     for number in range(30):
         models = "from core import Mapped, Model, field, link\n"
