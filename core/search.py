@@ -228,20 +228,28 @@ class Hits:
 
     def each(self, record_id: Any) -> ColumnElement[bool]:
         """One record at a time is looked up: right for a few hundred rows, when many of them are hits."""
-        table = _fts if db.is_sqlite else core_search
-        row = _fts.c.rowid if db.is_sqlite else core_search.c.id
-        return select(1).select_from(table).where(row == record_id + sa.literal(self.base, BigInteger), *self._found(alone=True)).exists()
+        held = _held(self.wanted) if db.is_sqlite else self._matching(_ts_words(self.wanted))
+        row = core_search.c.id == record_id + sa.literal(self.base, BigInteger)
+        return select(1).select_from(core_search).where(row, held).exists()
 
     def _record_id(self) -> Any:
         return _fts.c.rowid - sa.literal(self.base, BigInteger) if db.is_sqlite else core_search.c.record_id
 
-    def _found(self, alone: bool = False) -> list[ColumnElement[bool]]:
+    def _found(self) -> list[ColumnElement[bool]]:
         if db.is_sqlite:
             found = sa.column("core_search_fts", is_literal=True).op("MATCH")(_fts_words(self.wanted))
-            return [found] if alone else [found, _fts.c.rowid.between(self.base, self.base + 0xFFFFFFFF)]
-        wanted = _ts_words(self.wanted)
-        mark = "" if alone else f"'m{self.model.__tablename__}' & "
-        return [core_search.c.tokens.op("@@")(sa.cast(sa.literal(mark + wanted, Text), TSQUERY))]
+            return [found, _fts.c.rowid.between(self.base, self.base + 0xFFFFFFFF)]
+        return [self._matching(f"'m{self.model.__tablename__}' & {_ts_words(self.wanted)}")]
+
+    def _matching(self, words: str) -> ColumnElement[bool]:
+        return core_search.c.tokens.op("@@")(sa.cast(sa.literal(words, Text), TSQUERY))
+
+
+def _held(wanted: Any) -> ColumnElement[bool]:
+    """The question asked of one row's tokens (SQLite, where asking FTS5 row by row begins anew each time)."""
+    if isinstance(wanted, Token):
+        return func.instr(sa.literal(" ").concat(core_search.c.tokens).concat(" "), f" {wanted.text}" + ("" if wanted.prefix else " ")) > 0
+    return (sa.and_ if isinstance(wanted, All) else sa.or_)(*map(_held, wanted.parts))
 
 
 def _ts_words(wanted: Any) -> str:

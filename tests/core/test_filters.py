@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, select, text
 
 from core.context import Actor, acting, clock, system
+from core.custom import CustomField
 from core.db import db
 from core.errors import Broken
 from core.filters import compile_filter, describe
+from core.listing import page
+from core.records import records
 from tests.core.kernel import acts, person, row
 from tests.core.shelves import add_books, library, made_up, model
 
@@ -36,7 +39,7 @@ def shelves(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """A library with 80 books; the value holds what the plain reading needs to know of them."""
     with library(request.param, tmp_path_factory.mktemp("library")):
         people = [person("filter-ann"), person("filter-bob")]
-        authors = [row("lib_author", name=name, born_on=born, version=1) for name, born in (("Zoe", None), ("ann", date(1990, 1, 1)))]
+        authors = [row("lib_author", name=name, born_on=born, title_key=name.lower(), version=1) for name, born in (("Zoe", None), ("ann", date(1990, 1, 1)))]
         moods = [row("lib_mood", name=name, version=1) for name in ("glad", "sad", "Glum")]
         ids = add_books(made_up(7, 80, authors, people))
         Book = model("Book")
@@ -359,3 +362,38 @@ def test_a_filter_uses_the_index_of_its_field(shelves: dict[str, Any]) -> None:
         assert "ix_lib_book_pages" in plan({"field": "pages", "op": "is", "value": 2})
         assert "ix_lib_book_printed_on" in plan({"not": {"not": {"field": "printed_on", "op": "le", "value": "today"}}})
         assert "ix_lib_book_author_id" in plan({"field": "author.name", "op": "is", "value": "Zoe"})
+
+
+def test_custom_fields_are_filtered_sorted_and_searched_like_built_in_ones(shelves: dict[str, Any]) -> None:
+    Book, (ann, ben) = model("Book"), shelves["authors"]
+    values: dict[str, tuple[str, Any, Any]] = {
+        "colour": ("text", "青绿", "RED"), "copies": ("integer", 9, 10), "worth": ("money", "9.50", "10.25"),
+        "bought": ("date", "2026-11-22", "2025-01-01"), "seen": ("datetime", "2026-11-22 10:00", "2025-01-01 10:00"),
+        "good": ("yesno", True, False), "reader": ("link", ann, ben),
+    }  # fmt: skip
+    with acts(person(level="administrator"), zone=ZONE):
+        names = {}
+        for label, (kind, _one, _two) in values.items():
+            more = {"target": "lib_author"} if kind == "link" else {"search": True} if kind == "text" else {}
+            names[label] = records(CustomField).create({"model": "lib_book", "title": label, "kind": kind, **more}).name
+        one, two = (
+            records(Book).create({"title": "custom", **{names[label]: given[at] for label, given in values.items()}}).id for at in (1, 2)
+        )
+        for label, op, value, found in [
+            ("colour", "contains", "red", {two}), ("copies", "lt", 10, {one}), ("copies", "in", [9, 10], {one, two}),
+            ("worth", "between", ["9.5", 10], {one}), ("bought", "ge", "2026-01-01", {one}), ("seen", "is", "2026-11-22", {one}),
+            ("good", "is", True, {one}), ("good", "is", False, {two}), ("reader", "is", ann, {one}), ("reader.name", "is", "ann", {two}),
+        ]:  # fmt: skip
+            first, dot, second = label.partition(".")
+            assert _let_through({"field": names[first] + dot + second, "op": op, "value": value}) == found, label
+        for words, found in [("青绿", {one}), ("qinglv", {one}), ("red", {two})]:
+            assert _let_through({"search": words}) & {one, two} == found
+        everything = {book["id"] for book in shelves["books"]} | {one, two}
+        assert _let_through({"field": names["copies"], "op": "is_not", "value": 9}) == everything - {one}
+        assert _let_through({"not": {"field": names["copies"], "op": "gt", "value": 0}}) == everything - {one, two}
+        for name in names.values():
+            for order in (name, f"-{name}"):
+                ids = [each.id for each in page(Book, order=order, limit=2).rows]
+                assert set(ids) == {one, two}, order
+                again = page(Book, order=order, limit=1)
+                assert [again.rows[0].id, page(Book, order=order, limit=1, after=again.next).rows[0].id] == ids

@@ -267,6 +267,20 @@ def test_a_long_list_with_ties_and_gaps_is_walked_to_its_end(crowded: list[int])
         assert shelves_seen == sorted(filled, key=str.encode, reverse=True) + [None] * (len(found) - len(filled))
 
 
+@pytest.mark.parametrize("order", ["-shelf", "title", ["pages", "-id"]])
+def test_the_hits_of_a_common_word_are_walked_to_their_end_and_back(crowded: list[int], order: Any) -> None:
+    Book, asked = model("Book"), {"order": order, "limit": 700, "search": "科技", "columns": ["shelf"]}
+    with system("test"):
+        pages = [page(Book, **asked)]
+        while pages[-1].next is not None:
+            pages.append(page(Book, after=pages[-1].next, **asked))
+        found = [[one.id for one in each.rows] for each in pages]
+        assert sorted(sum(found, [])) == sorted(crowded) and len(pages) == 15
+        back = page(Book, before=pages[-1].previous, **asked)
+        assert [one.id for one in back.rows] == found[-2]
+        assert [one.id for one in page(Book, before=back.previous, **asked).rows] == found[-3]
+
+
 def test_a_page_takes_the_same_few_statements_whatever_its_size(crowded: list[int]) -> None:
     helper = person(roles=("Library helper",))
     counted: dict[int, int] = {}
