@@ -21,7 +21,7 @@ from core.errors import Invalid, Misbuilt, Refused
 from core.fields import field as declare
 from core.i18n import add_catalogue, t
 from core.i18n import gettext as _
-from core.model import FabModel, Model, loading, model_label, models, option_seeds
+from core.model import FabModel, Model, finish_extensions, forget_extensions, loading, model_label, models, option_seeds
 from core.state import bump, cached_by_generation
 
 FILES = ("models", "specs", "service", "rules", "hooks", "jobs", "views")
@@ -189,6 +189,7 @@ def _load(one: Addon) -> None:
         from core.web.views import check_views
 
         check_views(one.name)
+        finish_extensions()
         add_catalogue(one.path / "translations")
     except Exception as error:
         one.broken = _where(one, error)
@@ -211,11 +212,14 @@ def _unload(name: str, before: set[str]) -> None:
     """Take back what a broken addon had declared before it failed, so that the rest of the house stands."""
     hooks.forget(name)
     jobs.forget(name)
+    forget_extensions(name)
     for table in set(models()) - before:
         model = models().pop(table)
         if model.__dict__.get("__table__") is not None:
-            FabModel.metadata.remove(model.__table__)
             FabModel.registry._dispose_cls(model)
+    # Link tables too: whoever makes all tables would look for what they lead to.
+    for table in [table for table in FabModel.metadata.tables.values() if table.info.get("addon") == name]:
+        FabModel.metadata.remove(table)
     for key in [key for key, (addon, _keys) in option_seeds().items() if addon == name]:
         del option_seeds()[key]
     for lines in rules._rules.values():

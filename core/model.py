@@ -32,6 +32,7 @@ FabModel.metadata.naming_convention = {
 _models: dict[str, type] = {}
 _halves: dict[type, frozenset[str]] = {}
 _option_seeds: dict[str, tuple[str, list[str]]] = {}
+_extensions: list[tuple[type, str, Any]] = []
 loading: dict[str, str] = {"addon": "core"}
 """Which addon's files are being read; set by `core.addons` while it loads."""
 
@@ -325,16 +326,38 @@ def extend(model: type) -> Callable[[type], type]:
                 made.required = False
                 model.__fields__[name] = made
                 for attribute, mapped in attributes.items():
-                    setattr(model, attribute, mapped)
+                    _attach(addon, model, attribute, mapped)
             elif isinstance(value, property) or (callable(value) and not name.startswith("__")):
                 if hasattr(model, name):
                     raise Misbuilt(
                         f"{addon}: {model.__name__} has {name!r} already; an addon cannot replace another's method, it asks for a hook."
                     )
-                setattr(model, name, value)
+                _attach(addon, model, name, value)
         return extra
 
     return apply
+
+
+def _attach(addon: str, model: type, name: str, value: Any) -> None:
+    if addon == "core":
+        setattr(model, name, value)
+    else:
+        _extensions.append((model, name, value))
+
+
+def finish_extensions() -> None:
+    """Put on the models what the addon that was just read adds to them: only now, since what is mapped cannot be taken off again."""
+    for model, name, value in _extensions:
+        setattr(model, name, value)
+    _extensions.clear()
+
+
+def forget_extensions(addon: str) -> None:
+    """Drop what a broken addon wanted to add to other models."""
+    _extensions.clear()
+    for model in _models.values():
+        for name in [name for name, one in model.__fields__.items() if one.addon == addon and model.addon != addon]:
+            del model.__fields__[name]
 
 
 def half(model: type, names: str) -> type:
