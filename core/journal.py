@@ -273,7 +273,7 @@ def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
 
 @event.listens_for(MortiseSession, "after_flush")
 def _after_flush(session: Session, _context: Any) -> None:
-    from core.search import index_records
+    from core.search import index_records, search_fields
 
     # Asked again now: the flush has given ids to what was new, and links to new records theirs.
     pending = {
@@ -292,7 +292,8 @@ def _after_flush(session: Session, _context: Any) -> None:
                 model.__tablename__, record.id, verb, {name: ["…", "…"] if name in hidden else list(pair) for name, pair in changes.items()}
             )
         )
-        by_model.setdefault(model, ([], []))[verb == "delete"].append(record)
+        if verb != "edit" or not changes.keys().isdisjoint(search_fields(model)):
+            by_model.setdefault(model, ([], []))[verb == "delete"].append(record)
     if rows:
         with session.no_autoflush:
             _insert(session, rows)
