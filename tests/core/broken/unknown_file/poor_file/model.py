@@ -1,0 +1,1 @@
+"""Nobody looks for a file of this name."""
