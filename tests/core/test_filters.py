@@ -39,7 +39,8 @@ def shelves(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """A library with 80 books; the value holds what the plain reading needs to know of them."""
     with library(request.param, tmp_path_factory.mktemp("library")):
         people = [person("filter-ann"), person("filter-bob")]
-        authors = [row("lib_author", name=name, born_on=born, title_key=name.lower(), version=1) for name, born in (("Zoe", None), ("ann", date(1990, 1, 1)))]
+        born = {"Zoe": None, "ann": date(1990, 1, 1)}
+        authors = [row("lib_author", name=name, born_on=day, title_key=name.lower(), version=1) for name, day in born.items()]
         moods = [row("lib_mood", name=name, version=1) for name in ("glad", "sad", "Glum")]
         ids = add_books(made_up(7, 80, authors, people))
         Book = model("Book")
