@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import inspect as pyinspect
 import re
 import sys
@@ -96,20 +97,19 @@ def _annotation(cls: type, owner: type, name: str) -> tuple[Any, bool, bool]:
         note_inner = note_inner.__forward_arg__
     many = optional = False
     if isinstance(note_inner, str):
-        text = note_inner.strip("\"' ")
-        if found := re.fullmatch(r"list\[(.*)\]", text):
-            text, many = found.group(1).strip("\"' "), True
-        parts = [part.strip("\"' ") for part in text.split("|")]
+        parts = [part.strip("\"' ") for part in note_inner.strip("\"' ").split("|")]
         optional = "None" in parts
         (text,) = [part for part in parts if part != "None"] or ["None"]
-        note_inner = names.get(text, getattr(__import__("builtins"), text, text))
+        if found := re.fullmatch(r"list\[(.*)\]", text):
+            text, many = found.group(1).strip("\"' "), True
+        note_inner = names.get(text, getattr(builtins, text, text))
         if get_origin(note_inner) is Mapped:
             note_inner = get_args(note_inner)[0]
-    if get_origin(note_inner) is list:
-        many, note_inner = True, get_args(note_inner)[0]
     if get_origin(note_inner) in (typing.Union, types.UnionType):
         optional = type(None) in get_args(note_inner)
         (note_inner,) = [part for part in get_args(note_inner) if part is not type(None)]
+    if get_origin(note_inner) is list:
+        many, note_inner = True, get_args(note_inner)[0]
     return note_inner, optional, many
 
 
