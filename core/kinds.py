@@ -120,7 +120,7 @@ class PhoneKind(TextKind):
     """One or several phone numbers, stored as written but tidied: half-width, single blanks, separated by “, ”."""
 
     name = "phone"
-    _allowed = re.compile(r"[+\d][\d\s\-().]*(\s*(转|ext\.?|x|#)\s*\d{1,8})?", re.IGNORECASE)
+    _allowed = re.compile(r"\(?\+?\d[\d\s\-().]*(\s*(转|ext\.?|x|#)\s*\d{1,8})?", re.IGNORECASE)
 
     def clean(self, value: Any, field: Field) -> Any:
         if isinstance(value, int) and not isinstance(value, bool):
