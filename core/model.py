@@ -253,7 +253,10 @@ class Recorded:
         super().__init_subclass__(**options)
 
     def __str__(self) -> str:
-        return str(getattr(self, type(self).title_field, None) or f"#{self.id}")  # type: ignore[attr-defined]
+        from core.rules import sees_title
+
+        model: Any = type(self)
+        return str((getattr(self, model.title_field, None) if sees_title(model) else None) or f"#{self.id}")  # type: ignore[attr-defined]
 
 
 def _title_of(fields: dict[str, Field]) -> str:

@@ -393,6 +393,13 @@ def rights() -> Rights:
     return found
 
 
+def sees_title(model: Any) -> bool:
+    """May the acting person see the field that titles these records? Otherwise they are called by their number."""
+    if actor().system or actor().user_id is None or model.title_field == "id":
+        return True
+    return rights().field_access(model, model.__fields__[model.title_field]) != "hidden"
+
+
 def forget_rights() -> None:
     """Load rights anew at the next question: something about people or rights was written."""
     actor().memo.pop("rights", None)

@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response
 from core.context import acting, actor, today
 from core.db import db
 from core.errors import Conflict, Invalid, Missing, Problem, Refused
+from core.filters import filter_fields
 from core.i18n import gettext as _
 from core.i18n import listed, ngettext, t
 from core.model import fields_of, model_label, model_of, models
@@ -308,10 +309,10 @@ def lookup(table: str) -> Response:
     view = view_at(table)
     words = request.args.get("q", "").strip()[:100]
     gate, title = records(view.model), view.model.title_field
-    known = fields_of(view.model)
+    known = filter_fields(view.model)
     order = title if title in known and known[title].kind.name not in ("long", "json") else "id"
     tree = None
-    if words and not any(one.search for one in known.values()) and "contains" in known[title].kind.ops:
+    if words and title in known and not any(one.search for one in known.values()) and "contains" in known[title].kind.ops:
         tree, words = {"field": title, "op": "contains", "value": words}, ""
     found = gate.find(filter=tree, search=words or None, order=None if words else order, limit=20, count=False)
     return jsonify(results=[{"id": one.id, "title": str(one)} for one in found.rows])
