@@ -75,6 +75,9 @@ def export_rows(
     if not columns:
         raise Broken(_("There is no column to export."))
     wanted = None if ids is None else list(dict.fromkeys(ids))
+    if wanted is None:
+        # An order that this list cannot have is told now: a file that has begun cannot say so any more.
+        page(model, filter, search, order if order is not None else "id", limit=1, count=False)
     count = len(wanted) if wanted is not None else gate.count(filter, search)
     _tell_the_journal(model, {"rows": count, "filter": filter, "search": search, "fields": [one.name for one in columns]})
     return _walk(model, columns, filter, search, order, wanted)

@@ -199,8 +199,10 @@ def _events(model: type | None, rows: list[Any]) -> list[SimpleNamespace]:
     ids = {row.record_id for row in rows}
     seen = visible_ids(model, ids) if model is not None else set()
     known = titles(model, seen) if model is not None else {}
+    # What is gone is told to whoever may read such records at all; who may not is told that something happened, not what.
+    told = model is None or bool(may("read", model))
     made = []
-    for row, found in zip(rows, facts, strict=True):
+    for row, found in zip(rows, facts if told else [{}] * len(facts), strict=True):
         event = _event(row, model, found, fields, linked)
         label = model_label(model) if model is not None else row.model
         old = found.get(getattr(model, "title_field", ""), [None])
