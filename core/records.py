@@ -21,6 +21,7 @@ from core.options import retired_choices
 from core.prepare import flush, prepare
 from core.recognise import Keys, recognise
 from core.rules import may, rights, visible_ids
+from core.titles import titles as titles
 
 CHUNK = 500
 QUIET = {"mortise_rules": False}
@@ -421,17 +422,3 @@ def _put(record: Any, one: Field, value: Any) -> None:
 
 def _ids(value: Any) -> list[int]:
     return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
-
-
-def titles(model: type, ids: Iterable[int | None]) -> dict[int, str]:
-    """{id: title} of those records that the acting person may read; one statement."""
-    wanted = {one for one in ids if one is not None}
-    if not wanted or not may("read", model):
-        return {}
-    known: dict[int, str] = actor().memo.setdefault(("titles", model, actor().system), {})
-    if missing := wanted - known.keys():
-        column = model.id if model.title_field == "id" else model.__fields__[model.title_field].column(model)
-        known |= {
-            row[0]: str(row[1] or f"#{row[0]}") for row in db.session.execute(select(model.id, column).where(model.id.in_(sorted(missing))))
-        }
-    return {one: known[one] for one in wanted if one in known}

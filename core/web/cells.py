@@ -15,8 +15,8 @@ from core.fields import Field
 from core.i18n import gettext as _
 from core.i18n import listed
 from core.options import OptionValue, options
-from core.records import titles
 from core.rules import visible_ids
+from core.titles import know_titles, titles
 
 
 @dataclass(slots=True)
@@ -95,16 +95,26 @@ class Shown:
         self._links: dict[str, dict[int, list[int]]] = {}
         self._titles: dict[str, dict[int, str]] = {}
         self._options: dict[str, dict[str, OptionValue]] = {}
+        linked = {one.name: self._linked(one) for one in fields if one.kind.name in ("link", "links") and one.target is not None}
+        wanted: dict[type, set[int]] = {}
         for one in fields:
-            self._prepare(one)
+            if one.name in linked:
+                wanted.setdefault(one.target, set()).update(linked[one.name])
+        know_titles(wanted)
+        for one in fields:
+            self._prepare(one, linked)
 
-    def _prepare(self, one: Field) -> None:
+    def _linked(self, one: Field) -> set[int]:
+        """Ids of all records that a column names."""
+        if one.kind.name == "link":
+            return {value for each in self.found if (value := one.get(each)) is not None}
+        self._links[one.name] = links = link_ids(self.model, one, [each.id for each in self.found])
+        return {each for some in links.values() for each in some}
+
+    def _prepare(self, one: Field, linked: dict[str, set[int]]) -> None:
         kind = one.kind.name
-        if kind == "links":
-            self._links[one.name] = links = link_ids(self.model, one, [each.id for each in self.found])
-            self._titles[one.name] = titles(one.target, {each for some in links.values() for each in some})
-        elif kind == "link" and one.target is not None:
-            self._titles[one.name] = titles(one.target, {one.get(each) for each in self.found})
+        if one.name in linked:
+            self._titles[one.name] = titles(one.target, linked[one.name])
         elif kind in ("choice", "choices"):
             self._options[one.name] = {each.key: each for each in choices(one.choices, None)}
         elif kind == "file":

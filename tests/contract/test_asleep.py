@@ -89,7 +89,7 @@ def test_no_address_answers_while_it_is_off(addon, its_models, ids, boss, progra
 def test_its_fields_and_lists_are_gone_from_records_of_others(addon, bases, ids, boss, program):
     first = {model.__tablename__: program.get(f"/api/v1/{model.__tablename__}/?limit=1").json["result"][0]["id"] for model in bases}
     placed = {model.__tablename__: [one.name for one in model.__fields__.values() if one.addon == addon] for model in bases}
-    lists = {model.__tablename__: [(other, link) for other, link in view_of(model).panel_links() if other.addon == addon] for model in bases}
+    lists = {one.__tablename__: [pair for pair in view_of(one).panel_links() if pair[0].addon == addon] for one in bases}
     switch(boss, addon, "off")
     for model in bases:
         table, url = model.__tablename__, f"/{model.__tablename__}/{first[model.__tablename__]}"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from core.addons import FILES, read_manifest
-from tests.core.installation import Installation
 from tests.contract.conftest import HELD
+from tests.core.installation import Installation
 
 ALONE = """
 import json, os
