@@ -143,21 +143,22 @@ def _wait_for_turn(connection: Connection) -> None:
     waited for over a second while the median waited 50 ms.
     """
     raw: Any = connection.connection.driver_connection
-    until = time.monotonic() + LOCK_TIMEOUT_SECONDS
+    (patience,) = raw.execute("PRAGMA busy_timeout").fetchone()
+    until = time.monotonic() + patience / 1000
     raw.execute("PRAGMA busy_timeout=0")
     try:
-        while time.monotonic() < until:
+        while True:
             try:
                 raw.execute("BEGIN IMMEDIATE")
                 return
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
                     break
             time.sleep(0.001 + random.random() * 0.003)  # noqa: S311
+        # Once more through SQLAlchemy, which tells what is wrong in its own words.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
     finally:
-        raw.execute(f"PRAGMA busy_timeout={LOCK_TIMEOUT_SECONDS * 1000}")
-    # Once more through SQLAlchemy, which tells what is wrong in its own words.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+        raw.execute(f"PRAGMA busy_timeout={patience}")
 
 
 @event.listens_for(MortiseSession, "after_begin")
