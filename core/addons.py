@@ -22,7 +22,7 @@ from core.fields import field as declare
 from core.i18n import add_catalogue, t
 from core.i18n import gettext as _
 from core.model import FabModel, Model, finish_extensions, forget_extensions, loading, model_label, models, option_seeds
-from core.state import bump, cached_by_generation
+from core.state import cached_by_generation, steers
 
 FILES = ("models", "specs", "service", "rules", "hooks", "jobs", "views")
 KNOWN = {"addon.toml", "__init__.py", "README.md", "data", "migrations", "templates", "static", "translations", "__pycache__"} | {
