@@ -31,6 +31,7 @@ KNOWN = {"addon.toml", "__init__.py", "README.md", "data", "migrations", "templa
 KEYS = {"title", "summary", "version", "menu", "depends", "icon", "position", "author", "licence"}
 
 
+@steers
 class AddonState(Model):
     """Whether an addon is on; one row for each addon ever seen."""
 
@@ -300,8 +301,6 @@ def _switch(names: list[str], on: bool) -> list[str]:
                 row.enabled = on
                 changed.append(name)
         db.session.flush()
-        if changed:
-            bump()
     return changed
 
 
@@ -369,6 +368,4 @@ def register_new() -> None:
         fresh = [name for name in _order if name not in stored]
         for name in fresh:
             db.session.add(AddonState(name=name, enabled=True))
-        if fresh:
-            db.session.flush()
-            bump()
+        db.session.flush()
