@@ -223,7 +223,7 @@ def _unload(name: str, before: set[str]) -> None:
         FabModel.metadata.remove(table)
     for key in [key for key, (addon, _keys) in option_seeds().items() if addon == name]:
         del option_seeds()[key]
-    for lines in rules._rules.values():
+    for lines in rules.lines_by_model.values():
         lines[:] = [line for line in lines if line.addon != name]
     for module in [module for module in sys.modules if module == f"addons.{name}" or module.startswith(f"addons.{name}.")]:
         del sys.modules[module]

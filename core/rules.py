@@ -4,33 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from sqlalchemy import and_, false, literal, null, or_, select, true, union_all
+from sqlalchemy import and_, bindparam, false, literal, null, or_, select, true, union_all
 
 from core.context import actor, now
 from core.db import db
-from core.errors import Misbuilt
 from core.fields import Field
 from core.i18n import gettext as _
 from core.i18n import t
 from core.model import fields_of, is_half, is_owned, part_of
 from core.people import Department, FieldRight, MortiseUser, PersonalRight, Post, RoleRight, RoleRow, Share, Team, assoc_user_role
+from core.rule_lines import (
+    EVERYONE,
+    SCOPES,
+    VERBS,
+    WRITES,
+    Role,
+    default_scope,
+    everyone,
+    lines_by_model,
+    model_key,
+    roles_of_code,
+    rule,
+    rules_of,
+    verbs_of,
+)
 
-VERBS = ("read", "create", "edit", "delete", "import", "export", "print", "bulk", "share", "transfer")
-WRITES = ("create", "edit", "delete", "import", "share", "transfer")
-SCOPES = ("none", "own", "department", "below", "team", "all")
-EVERYONE = "Everyone"
+__all__ = [
+    "EVERYONE", "SCOPES", "VERBS", "WRITES", "Grant", "Reason", "Rights", "Role", "Verdict", "default_scope", "everyone", "forget_rights",
+    "may", "model_key", "rights", "roles_of_code", "rule", "rules_of", "verbs_of", "visible_ids",
+]  # fmt: skip
 
-
-@dataclass(frozen=True, slots=True)
-class Role:
-    """A role that code brings along; `run.py migrate` makes it a row that administrators fill with people."""
-
-    name: str
-
-    def __post_init__(self) -> None:
-        _roles.setdefault(self.name, self)
+QUIET = {"mortise_rules": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,71 +75,36 @@ class Grant:
         return self.denied or (not self.scopes and not self.shared)
 
 
-@dataclass(frozen=True, slots=True)
-class CodeRule:
-    """One `rule(…)` line of an addon."""
-
-    model: type
-    role: str
-    verbs: frozenset[str]
-    scopes: frozenset[str]
-    shared: bool
-    hidden: frozenset[str]
-    read_only: frozenset[str]
-    addon: str
-
-
-_roles: dict[str, Role] = {}
-_rules: dict[str, list[CodeRule]] = {}
-everyone = Role(EVERYONE)
-
-
-def roles_of_code() -> list[str]:
-    """Names of the roles that code asks for."""
-    return list(_roles)
-
-
-def model_key(model: type) -> str:
-    """How a model is called in rights tables: its table, or ``table:Class`` for a half-visible class."""
-    return f"{model.__tablename__}:{model.__name__}" if is_half(model) else model.__tablename__
-
-
-def rule(model: type, role: Role, verbs: str, scope: str = "", *, shared: bool = False, hidden: str = "", read_only: str = "") -> None:
-    """Give ``role`` the ``verbs`` on ``model`` within ``scope``; words are separated by blanks.
-
-    Without a scope: own records where the model is `Owned`, records whose parent may be read where it is a part
-    of another, all records else. The administrator's matrix overrides this line.
-    """
-    from core.model import loading
-
-    scopes = set(scope.split())
-    if unknown := scopes - set(SCOPES):
-        raise Misbuilt(f"rule({model.__name__}, {role.name!r}): there is no scope {sorted(unknown)[0]!r}; use {', '.join(SCOPES)}.")
-    if missing := (set(hidden.split()) | set(read_only.split())) - set(model.__fields__):
-        raise Misbuilt(f"rule({model.__name__}, {role.name!r}): {model.__name__} has no field {sorted(missing)[0]!r}.")
-    made = CodeRule(
-        model, role.name, frozenset(verbs.split()), frozenset(scopes or {default_scope(model)}), shared,
-        frozenset(hidden.split()), frozenset(read_only.split()), loading["addon"],
-    )  # fmt: skip
-    _rules.setdefault(model_key(model), []).append(made)
-
-
-def default_scope(model: type) -> str:
-    """The scope of a rule that names none."""
-    if is_owned(model) and not model.open_to_team:
-        return "own"
-    return "parent" if part_of(model) is not None else "all"
-
-
-def verbs_of(model: type) -> list[str]:
-    """The verbs that can be granted on ``model``: core's, then the words its addon's rules use."""
-    extra = {verb for one in _rules.get(model_key(model), []) for verb in one.verbs} - set(VERBS)
-    return [*VERBS, *sorted(extra)]
-
-
-def rules_of(model: type) -> list[CodeRule]:
-    """The `rule` lines on ``model``."""
-    return _rules.get(model_key(model), [])
+@cache
+def _statements() -> tuple[Any, Any, Any]:
+    """The three statements that load a person's rights; made once, since building them costs more than running them."""
+    me, roles = bindparam("user_id"), bindparam("roles", expanding=True)
+    user, role = MortiseUser.__table__, RoleRow.__table__
+    people = (
+        select(user.c.level, role.c.id, role.c.name)
+        .select_from(user)
+        .outerjoin(assoc_user_role, assoc_user_role.c.user_id == user.c.id)
+        .outerjoin(role, or_(role.c.id == assoc_user_role.c.role_id, role.c.name == EVERYONE))
+        .where(user.c.id == me, user.c.active.is_(True))
+    )
+    post, department, members = Post.__table__, Department.__table__, Team.members.property.secondary
+    own = (
+        select(post.c.department_id.label("own"), post.c.department_id.label("id")).where(post.c.user_id == me).cte("mine", recursive=True)
+    )
+    tree = own.union(select(own.c.own, department.c.id).join(own, department.c.parent_id == own.c.id))
+    places = union_all(
+        select(literal("d").label("kind"), tree.c.own, tree.c.id),
+        select(literal("t"), members.c.left_id, members.c.left_id).where(members.c.right_id == me),
+    )
+    rr, fr, pr = RoleRight.__table__, FieldRight.__table__, PersonalRight.__table__
+    rows = union_all(
+        select(literal("r"), rr.c.role_id, rr.c.model, rr.c.verb, rr.c.scopes, rr.c.shared, rr.c.id).where(rr.c.role_id.in_(roles)),
+        select(literal("f"), fr.c.role_id, fr.c.model, fr.c.field_name, fr.c.access, null(), fr.c.id).where(fr.c.role_id.in_(roles)),
+        select(literal("p"), pr.c.user_id, pr.c.model, pr.c.verb, pr.c.scopes, pr.c.denied, pr.c.id).where(
+            pr.c.user_id == me, or_(pr.c.until.is_(None), pr.c.until > bindparam("moment"))
+        ),
+    )
+    return people, places, rows
 
 
 class Rights:
@@ -154,49 +126,21 @@ class Rights:
             self._load(user_id)
 
     def _load(self, user_id: int) -> None:
-        run = db.session.execute
-        quiet = {"mortise_rules": False}
-        user, role = MortiseUser.__table__, RoleRow.__table__
-        found = run(
-            select(user.c.level, role.c.id, role.c.name)
-            .select_from(user)
-            .outerjoin(assoc_user_role, assoc_user_role.c.user_id == user.c.id)
-            .outerjoin(role, or_(role.c.id == assoc_user_role.c.role_id, role.c.name == EVERYONE))
-            .where(user.c.id == user_id, user.c.active.is_(True)),
-            execution_options=quiet,
-        ).all()
+        people, places, rows = _statements()
+        me = {"user_id": user_id}
+        found = db.session.execute(people, me, execution_options=QUIET).all()
         if not found:
             return
         self.level = found[0].level
         self.roles = {row.id: row.name for row in found if row.id is not None}
-        post, department = Post.__table__, Department.__table__
-        members = Team.members.property.secondary
-        own = (
-            select(post.c.department_id.label("own"), post.c.department_id.label("id"))
-            .where(post.c.user_id == user_id)
-            .cte("mine", recursive=True)
-        )
-        tree = own.union(select(own.c.own, department.c.id).join(own, department.c.parent_id == own.c.id))
-        places = union_all(
-            select(literal("d").label("kind"), tree.c.own, tree.c.id),
-            select(literal("t"), members.c.left_id, members.c.left_id).where(members.c.right_id == user_id),
-        )
-        for kind, mine, place in run(places, execution_options=quiet):
+        for kind, mine, place in db.session.execute(places, me, execution_options=QUIET):
             if kind == "t":
                 self.teams.add(mine)
             else:
                 self.departments.add(mine)
                 self.below.add(place)
-        role_ids = list(self.roles) or [0]
-        rr, fr, pr = RoleRight.__table__, FieldRight.__table__, PersonalRight.__table__
-        rows = union_all(
-            select(literal("r"), rr.c.role_id, rr.c.model, rr.c.verb, rr.c.scopes, rr.c.shared, rr.c.id).where(rr.c.role_id.in_(role_ids)),
-            select(literal("f"), fr.c.role_id, fr.c.model, fr.c.field_name, fr.c.access, null(), fr.c.id).where(fr.c.role_id.in_(role_ids)),
-            select(literal("p"), pr.c.user_id, pr.c.model, pr.c.verb, pr.c.scopes, pr.c.denied, pr.c.id).where(
-                pr.c.user_id == user_id, or_(pr.c.until.is_(None), pr.c.until > now())
-            ),
-        )
-        for kind, owner, model, word, text, flag, row_id in run(rows, execution_options=quiet):
+        facts = {**me, "roles": list(self.roles) or [0], "moment": now()}
+        for kind, owner, model, word, text, flag, row_id in db.session.execute(rows, facts, execution_options=QUIET):
             if kind == "r":
                 self._role_rows[model, owner, word] = (set(text.split()) - {"none"}, bool(flag), row_id)
             elif kind == "f":
@@ -237,7 +181,7 @@ class Rights:
                 scopes, shared, row_id = row
                 source = f"core_role_right:{row_id}"
             else:
-                lines = [one for one in _rules.get(key, []) if one.role == name and verb in one.verbs]
+                lines = [one for one in lines_by_model.get(key, []) if one.role == name and verb in one.verbs]
                 scopes = set().union(*(one.scopes for one in lines)) - {"none"}
                 shared = any(one.shared for one in lines)
                 source = f"rule:{lines[0].addon}" if lines else ""
@@ -354,7 +298,7 @@ class Rights:
         key, best = model_key(model), -1
         for role_id, name in self.roles.items():
             row = self._role_rows.get((key, role_id, "read"))
-            lines = [line for line in _rules.get(key, []) if line.role == name]
+            lines = [line for line in lines_by_model.get(key, []) if line.role == name]
             if not ((row[0] or row[1]) if row is not None else any("read" in line.verbs for line in lines)):
                 continue
             stored = self._field_rows.get((key, role_id, one.name))

@@ -11,7 +11,7 @@ from sqlalchemy import insert, select, text
 from core.db import db
 from core.model import FabModel
 from core.people import Department, MortiseUser, PersonalRight, Post, RoleRight, RoleRow, Share, Team, assoc_user_role
-from core.rules import _rules, model_key, roles_of_code
+from core.rules import lines_by_model, model_key, roles_of_code
 from core.state import core_state
 from tests.core.kernel import model
 from tests.core.oracle import Facts, Line, Opened, Personal, Row, Shape
@@ -184,4 +184,4 @@ def _columns(name: str, one: Row) -> dict[str, Any]:
 
 def rules_stated() -> set[tuple[str, str, str]]:
     """(role, model key, verb) of every rule that code states, to see that `code_lines` has forgotten none."""
-    return {(one.role, name, verb) for name, lines in _rules.items() for one in lines for verb in one.verbs}
+    return {(one.role, name, verb) for name, lines in lines_by_model.items() for one in lines for verb in one.verbs}
