@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from flask_appbuilder.security.sqla.models import Role as FabRole
 from flask_appbuilder.security.sqla.models import User as FabUser
@@ -11,6 +12,8 @@ from sqlalchemy import DateTime, Index, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.fields import KINDS, Field, field, link, links
+from core.i18n import t
+from core.kinds import TextKind
 from core.model import FabModel, Model, Recorded, system_columns
 
 LEVELS = ("employee", "administrator", "system_administrator")
@@ -25,9 +28,19 @@ class RoleRow(Recorded, FabRole):
     note: Mapped[str | None] = field(long=True)
     locals().update(system_columns())
 
+    def __str__(self) -> str:
+        return t(self.name) if self.name else ""
+
+
+class RoleName(TextKind):
+    """A role's name: stored in English where code brings the role along, read in the person's language."""
+
+    def text(self, value: Any, field: Field) -> str:
+        return t(value) if value else ""
+
 
 RoleRow.__fields__ = {
-    "name": Field("name", KINDS["text"], "Name", required=True, unique=True, search=True, max_length=64),
+    "name": Field("name", RoleName(), "Name", required=True, unique=True, search=True, max_length=64),
     **RoleRow.__fields__,
 }
 

@@ -150,6 +150,7 @@ def one_of(*choices: str) -> Callable[[Any], str]:
             raise Wrong(_("Please choose one of: %(options)s.", options=listed(choices)))
         return value
 
+    clean.choices = choices  # type: ignore[attr-defined]
     return clean
 
 

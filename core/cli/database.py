@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.cli import Stop, say
+from core.i18n import t
 
 
 def commands(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -74,7 +75,7 @@ def _migrate(chosen: Any) -> int:
             say(state.sentence)
         return 0 if state.ok else 1
     who = operator()
-    who.batch_title = "Migration"
+    who.batch_title = t("Migration")
     made: list[str | None] = []
     with acting(who):
         count = upgrade(config.database, config.data, say, copy=not chosen.no_copy, then=lambda: made.append(seed(config)))

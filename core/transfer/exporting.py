@@ -221,7 +221,7 @@ def _cell(one: Field, value: Any, names: dict[int, str]) -> str:
         return names.get(value, "")
     if kind == "links":
         return BETWEEN.join(names[each] for each in value if each in names)
-    if kind in NUMBERS:
+    if kind == "text" or kind in NUMBERS:
         return str(one.json(value))
     if kind == "datetime":
         return local(value).replace(tzinfo=None).isoformat(" ", "microseconds" if value.microsecond else "seconds")

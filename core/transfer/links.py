@@ -67,7 +67,7 @@ class Named:
 
 def written(target: type, ids: Iterable[int]) -> dict[int, str]:
     """{id: text} that names exactly this record: the title where nothing else has it, else a unique code, else ``#id``."""
-    known = titles(target, ids)
+    known = titles(target, ids, stored=True)
     title = target.__fields__.get(target.title_field)
     if not known or title is None:
         return {one: f"#{one}" for one in known}

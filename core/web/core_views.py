@@ -11,7 +11,7 @@ from core.first import new_password
 from core.i18n import gettext as _
 from core.options import Dictionary, Option
 from core.people import Department, FieldRight, PersonalRight, Post, RoleRight, RoleRow, Team, User
-from core.rules import may
+from core.rules import may, roles_of_code
 from core.web.views import View, action
 
 
@@ -70,6 +70,12 @@ class RoleView(View, model=RoleRow):
     panels = [RoleRight, FieldRight]
     order = "name"
     icon, colour = "shield", "indigo"
+
+    def fixed(self, record: Any) -> dict[str, str]:
+        """Code finds its roles by their names."""
+        if record.name not in roles_of_code():
+            return {}
+        return {"name": _("“%(name)s” belongs to an addon and keeps its name; make a new role instead.", name=str(record))}
 
 
 class RoleRightView(View, model=RoleRight):

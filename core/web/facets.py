@@ -8,6 +8,7 @@ from typing import Any
 
 from core.errors import Broken
 from core.fields import Field
+from core.filter_words import DATES
 from core.i18n import gettext as _
 from core.i18n import listed, ngettext
 from core.options import option_label
@@ -26,8 +27,10 @@ class Facet:
     remove_url: str = field(default="", compare=False)
 
 
-def op_words() -> dict[str, str]:
-    """Every comparison of the filter language as a person reads it."""
+def op_words(dates: bool = False) -> dict[str, str]:
+    """Every comparison of the filter language as a person reads it; of ``dates`` people speak otherwise than of numbers."""
+    if dates:
+        return {**op_words(), "lt": _("before"), "le": _("until"), "gt": _("after"), "ge": _("since")}
     return {
         "is": _("is"),
         "is_not": _("is not"),
@@ -88,7 +91,7 @@ def _facet(part: Any, fields: dict[str, Field], names: dict[str, dict[int, str]]
     if "field" in part:
         one, label = _field_of(part, fields)
         op = part.get("op", "is")
-        words = op_words().get(op, str(op))
+        words = op_words(one is not None and one.kind.name in DATES).get(op, str(op))
         if op in ("empty", "not_empty"):
             return Facet(label, "", [words])
         values = part.get("value")
@@ -184,7 +187,7 @@ def filter_choices(fields: dict[str, Field], named: dict[str, dict[int, str]] | 
     """What the filter panel needs to know: the fields with their comparisons and options, as JSON."""
     from core.web.cells import choices
 
-    words = op_words()
+    words, date_words = op_words(), op_words(dates=True)
     inputs = {
         "integer": "number",
         "decimal": "number",
@@ -213,6 +216,8 @@ def filter_choices(fields: dict[str, Field], named: dict[str, dict[int, str]] | 
         if told["input"] == "link":
             told["lookup"] = f"/{one.target_table}/_lookup"
             told["titles"] = (named or {}).get(one.target_table or "", {})
+        if one.kind.name in DATES:
+            told["words"] = date_words
         found.append(told)
     texts = {
         "field": _("Field"),

@@ -133,7 +133,9 @@ class RecordForm:
     def _locked(self, one: Field) -> str:
         if self.record is None:
             return ""
-        return self.gate.writable(one.name, one) or "" if one.kind.name != "formula" else ""
+        if one.kind.name == "formula":
+            return ""
+        return self.gate.writable(one.name, one) or self.view.fixed(self.record).get(one.name, "")
 
     def _seen(self, sent: Any) -> dict[str, Any]:
         """The values the person saw when the page was drawn; from the page itself, so that two people's changes can be told apart."""

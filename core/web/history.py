@@ -12,7 +12,7 @@ from sqlalchemy import select
 from core.context import local, now
 from core.db import db
 from core.i18n import gettext as _
-from core.i18n import ngettext
+from core.i18n import ngettext, t
 from core.journal import batches, journal
 from core.model import fields_of, model_label, models
 from core.records import titles
@@ -20,14 +20,32 @@ from core.rules import may, visible_ids
 from core.web.cells import change_texts, linked_in, record_url
 from core.web.views import View
 
-ICONS = {"create": "plus", "edit": "pencil", "delete": "trash", "export": "download", "import": "upload", "sign in": "login"}
+ICONS = {
+    "create": "plus",
+    "edit": "pencil",
+    "delete": "trash",
+    "export": "download",
+    "import": "upload",
+    "sign-in": "login",
+    "sign-out": "logout",
+    "password": "key",
+}
 MOST_CHANGES = 8
 QUIET = {"mortise_rules": False}
 
 
 def verb_words() -> dict[str, str]:
     """What happened, as a person reads it."""
-    return {"create": _("created"), "edit": _("changed"), "delete": _("deleted"), "export": _("exported"), "import": _("imported")}
+    return {
+        "create": _("created"),
+        "edit": _("changed"),
+        "delete": _("deleted"),
+        "export": _("exported"),
+        "import": _("imported"),
+        "sign-in": _("signed in"),
+        "sign-out": _("signed out"),
+        "password": _("changed the password"),
+    }
 
 
 def door_words() -> dict[str, str]:
@@ -176,7 +194,7 @@ def _batches(ids: list[int], heads: dict[int, Any], rows: list[Any]) -> list[Sim
         found.append(
             SimpleNamespace(
                 who=names.get(head.user_id) or _("The system"),
-                title=head.title or "",
+                title=t(head.title) if head.title else "",
                 door=door_words().get(head.door, head.door),
                 moment=head.at.isoformat() + "Z",
                 full=local(head.at).strftime("%Y-%m-%d %H:%M:%S"),

@@ -10,7 +10,7 @@ from flask import session
 
 from core.errors import Broken, Problem
 from core.fields import Field
-from core.filters import filter_fields
+from core.filters import describe, filter_fields
 from core.i18n import gettext as _
 from core.i18n import listed, ngettext, t
 from core.model import model_label
@@ -92,7 +92,7 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
     state = {"filter": write_filter(tree), "q": words, "order": order}
     chosen = session.get("columns", {}).get(model.__tablename__, [])
     fields = view.column_fields(chosen)
-    title, many = model_label(model), model_label(model, many=True)
+    many = model_label(model, many=True)
     page = SimpleNamespace(
         title=many,
         description=t(model.description) if model.description else "",
@@ -119,7 +119,7 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
     for facet in page.facets:
         facet.remove_url = address(path, **{**state, "filter": facet.rest})
     _sums(page, found)
-    page.empty = _empty(page, tree, words, title, many)
+    page.empty = _empty(page, model, tree, words, many)
     return page
 
 
@@ -179,16 +179,16 @@ def _search_hint(model: type, many: str) -> str:
     return listed(names) if names else _("Search in %(title)s", title=many)
 
 
-def _empty(page: SimpleNamespace, tree: Any, words: str, title: str, many: str) -> SimpleNamespace:
+def _empty(page: SimpleNamespace, model: type, tree: Any, words: str, many: str) -> SimpleNamespace:
     buttons: list[tuple[str, str, bool]] = []
     if tree or words:
         for facet in page.facets[:2] if len(page.facets) > 1 or words else []:
             buttons.append((_("Take away “%(label)s”", label=facet.label), facet.remove_url, False))
         buttons.append((_("Show all"), page.clear_url, True))
-        conditions = [*(f"{one.label} {listed(one.values)}" for one in page.facets), *([f"“{words}”"] if words else [])]
+        asked = [*([tree] if tree else []), *([{"search": words}] if words else [])]
         return SimpleNamespace(
             icon="filter-search",
-            title=_("Nothing here fits: %(conditions)s", conditions=listed(conditions)),
+            title=_("Nothing here fits: %(conditions)s", conditions=describe({"and": asked}, model)),
             hint=_("Take a condition away, or write it differently."),
             buttons=buttons,
         )

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from core.db import db
 from core.errors import Missing, Problem
-from core.i18n import LANGUAGES, ngettext
+from core.i18n import LANGUAGES, catalogue, ngettext, t
 from core.i18n import gettext as _
 from core.options import COLOURS, Dictionary, Option, dictionary_label
 from core.records import records
@@ -95,6 +95,8 @@ def _page(found: Dictionary, options: list[Option], errors: list[str]) -> Simple
             order=_sent(one, "order", one.position) if again else one.position,
             colour=(_sent(one, "colour", one.colour) if again else one.colour) or "",
             retired=bool(one.retired),
+            says=t(one.title),
+            empty={code: catalogue(code).gettext(one.title) for code in LANGUAGES},
             labels={
                 code: _sent(one, f"label_{code}", (one.titles or {}).get(code)) if again else (one.titles or {}).get(code, "")
                 for code in LANGUAGES

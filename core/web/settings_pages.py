@@ -10,8 +10,8 @@ from werkzeug.wrappers import Response
 
 from core import addons as house
 from core.errors import Invalid, Missing, Refused
+from core.i18n import LANGUAGES, listed, ngettext, t
 from core.i18n import gettext as _
-from core.i18n import listed, ngettext, t
 from core.settings import declared_settings, set_setting, setting
 from core.web import field_pages, option_pages
 from core.web.history import journal_page
@@ -199,6 +199,7 @@ def firm() -> Any:
             help=t(one.help) if one.help else "",
             value=typed.get(key, setting(key)),
             error=errors.get(key, ""),
+            options=[(each, LANGUAGES.get(each, each)) for each in getattr(one.clean, "choices", ())],
         )
         for place, (key, one) in enumerate(declared_settings().items())
         if isinstance(one.default, (str, int)) and not isinstance(one.default, bool)

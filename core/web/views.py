@@ -108,6 +108,10 @@ class View:
         cls._check([name, *([after] if after else [])])
         _places.setdefault(cls.model, []).append(Place(loading["addon"], name, after, section, column))
 
+    def fixed(self, record: Any) -> dict[str, str]:
+        """Fields of this record that nobody changes on a screen, each with the sentence that says why."""
+        return {}
+
     # -- what the acting person sees ------------------------------------------------------------------------------------
 
     def fields(self) -> dict[str, Field]:

@@ -67,7 +67,7 @@ export function startFilter(panel) {
     const away = make("button", { class: "m-icon-btn", type: "button", "aria-label": texts.remove }, make("i", { class: "ti ti-x", "aria-hidden": "true" }));
     const head = make("div", { class: "m-bar" }, which, away);
     const draw = (field, op, value) => {
-      const comparison = select(texts.comparison, field.ops.map((name) => [name, ops[name]]), op);
+      const comparison = select(texts.comparison, field.ops.map((name) => [name, (field.words ?? ops)[name]]), op);
       const values = make("div", { class: "m-condition-value m-bar" }, ...valueControls(field, op, value));
       comparison.addEventListener("change", () => draw(field, comparison.value));
       how.replaceChildren(comparison, values);
