@@ -82,7 +82,11 @@ def _classes_in(statement: Any) -> set[type]:
         if isinstance(table, Table) and table.name in models():
             found.add(models()[table.name])
     for option in getattr(statement, "_with_options", ()):
-        for part in getattr(option, "context", ()):
+        parts = getattr(option, "context", None)
+        if parts is None and not isinstance(option, LoaderCriteriaOption):
+            # joinedload("*") names nobody and joins whatever there is.
+            return {*found, *models().values()}
+        for part in parts or ():
             for step in part.path.path:
                 target = getattr(step, "mapper", None)
                 if target is None:
