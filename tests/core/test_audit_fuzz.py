@@ -24,6 +24,7 @@ RESTS = [
     "", "1", "2", "_info", "new", "_lookup", "_export", "_columns", "_bulk", "1/delete", "1/_history", "1/_related/law_step/matter",
     "1/_related/x/y", *(quote(one, errors="replace") for one in ODD if one),
 ]  # fmt: skip
+METHODS = ["GET", "POST", "PUT", "DELETE"]
 PLACES = [
     "/settings/", "/settings/addons/crm_tag/off", "/settings/fields/law_matter/new", "/settings/fields/law_matter/name",
     "/settings/dictionaries/1", "/settings/firm", "/settings/journal", "/undo/1", "/file/1", "/file/", "/account/preferences", "/login/",
@@ -82,7 +83,7 @@ def test_whatever_a_program_sends_is_answered(api_as, create):
 
     @seed(2)
     @settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(st.sampled_from(["GET", "POST", "PUT", "DELETE"]), st.sampled_from(TABLES), st.sampled_from(RESTS), queries, trees | st.none(), bodies)
+    @given(st.sampled_from(METHODS), st.sampled_from(TABLES), st.sampled_from(RESTS), queries, trees | st.none(), bodies)
     def send(method, table, rest, query, tree, body):
         query = {name: plain(text) for name, text in query.items()} | ({"filter": json.dumps(tree)} if tree is not None else {})
         asked = (method, table, rest, query, body)
