@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Column, Connection, ForeignKeyConstraint, MetaData, PrimaryKeyConstraint, Table, UniqueConstraint
+from sqlalchemy.exc import SAWarning
 
 from core.migrations import NEWEST_SHAPE, SHAPES
 from core.model import FabModel
@@ -87,12 +89,15 @@ class Difference:
         self.made = made_by_addon
         options = {"target_metadata": metadata(), "compare_type": True, "include_object": self._wanted, "render_as_batch": True}
         self.context = MigrationContext.configure(connection, opts=options)
-        script = produce_migrations(self.context, metadata())
+        with warnings.catch_warnings():
+            # Addons that extend one another's models link in circles; `_in_order` below needs only the tables of one addon.
+            warnings.filterwarnings("ignore", "Cannot correctly sort tables", SAWarning)
+            script = produce_migrations(self.context, metadata())
         assert script.upgrade_ops is not None
         self.upgrade = script.upgrade_ops
         if connection.dialect.name == "sqlite":
             _forget_inline_references(connection, self.upgrade.ops)
-        self.upgrade.ops = list(_flattened(self.upgrade.ops, addon))
+        self.upgrade.ops = _in_order(list(_flattened(self.upgrade.ops, addon)))
 
     def _wanted(self, thing: Any, name: str | None, kind: str, reflected: bool, counterpart: Any) -> bool:
         if name == "alembic_version":
@@ -181,6 +186,23 @@ def _flattened(operations: Iterable[Any], addon: str | None) -> Iterator[Any]:
             yield from _plain(one)
         else:
             yield one
+
+
+def _in_order(operations: list[Any]) -> list[Any]:
+    """New tables before those that refer to them, and before all else; the order that SQLAlchemy gives up where addons link in circles."""
+    waiting = {one.table_name: one for one in operations if isinstance(one, ops.CreateTableOp)}
+    sorted_ones: list[Any] = []
+
+    def place(name: str) -> None:
+        one = waiting.pop(name, None)
+        if one is not None:
+            for reference in sorted(metadata().tables[name].foreign_keys, key=lambda each: each.target_fullname):
+                place(reference.target_fullname.split(".")[0])
+            sorted_ones.append(one)
+
+    for name in list(waiting):
+        place(name)
+    return sorted_ones + [one for one in operations if not isinstance(one, ops.CreateTableOp)]
 
 
 def _comes_with_column(operation: Any) -> bool:
