@@ -33,6 +33,7 @@ from core.context import Actor
 from core.db import db, make_engine
 from core.model import FabModel, model_of
 from core.people import Department, MortiseUser, Post, RoleRow
+from core.settings import setting
 
 PASSWORD = "correct horse 1"  # noqa: S105 - of people who live for one test
 both_databases = pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True)
@@ -310,7 +311,8 @@ def acting_as(app: Flask, create_user: Callable[..., MortiseUser]) -> Callable[.
     @contextmanager
     def act(who: str | MortiseUser, **values: Any) -> Iterator[Actor]:
         user = _user(who, create_user, values)
-        with context.acting(Actor(user_id=user.id, login=user.username, name=user.name or "", door="screen")) as person:
+        zone = user.zone or setting("firm.zone")
+        with context.acting(Actor(user_id=user.id, login=user.username, name=user.name or "", door="screen", zone=zone)) as person:
             yield person
 
     return act

@@ -48,6 +48,7 @@ def house(config: Config | None = None, *, title: str = "", as_login: str | None
     """
     from core.app import create_app
     from core.migrate import status
+    from core.settings import setting
 
     config = config or load(log_level="warning", log_format="text")
     app = create_app(config)
@@ -60,6 +61,8 @@ def house(config: Config | None = None, *, title: str = "", as_login: str | None
     who.batch_title = title[:200] or None
     with app.app_context(), acting(who), ExitStack() as stack:
         try:
+            # Moments in files that are exported on a screen and imported here mean the same.
+            who.zone = str(setting("firm.zone"))
             if as_login is None:
                 stack.enter_context(system("command line"))
             else:
