@@ -1,0 +1,38 @@
+"""The contract holds for addons that nobody has looked at: thirty made ones of five models, and what `run.py addon new` writes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.contract.conftest import GIVEN, ROOT
+from tests.core.generated import generated
+from tests.core.installation import Installation
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(GIVEN), reason="these addons are held to the contract already")]
+
+
+def contract(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """The tests of this folder in a process of their own, for the addons in ``folder``: an addon's models stay for good where they are read."""
+    line = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", str(Path(__file__).parent), *words]
+    given = {**os.environ, "MORTISE_CONTRACT_FOLDERS": str(folder)}
+    given = {name: value for name, value in given.items() if not name.startswith("PYTEST_")}
+    return subprocess.run(line, cwd=ROOT, env=given, capture_output=True, text=True)
+
+
+def test_thirty_addons_of_five_models_keep_the_contract():
+    done = contract(generated(30))
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+
+
+def test_a_new_addon_keeps_the_contract_as_it_is_written(tmp_path):
+    house = Installation(tmp_path)
+    house.must("addon", "new", "shop_order", "--folder", house.addons)
+    written = [file for file in (house.addons / "shop_order").rglob("*.py") if file.parent.name != "migrations"]
+    assert sum(len(file.read_text().splitlines()) for file in written) <= 30
+    done = contract(house.addons)
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
