@@ -12,10 +12,10 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 import core.tables  # noqa: F401 - all of core's tables are known from here on
 from core import i18n
-from core.addons import load_all
+from core.addons import broken, load_all
 from core.config import Config, load, secret_key
 from core.db import db
-from core.logs import start_logging
+from core.logs import log, start_logging
 from core.web import api, errors, file_routes, gate, health, sessions, signin
 from core.web.security import FAB_SETTINGS, build
 
@@ -48,6 +48,8 @@ def create_app(config: Config | None = None, *, check_schema: bool = True, **ove
 
     # 4. Addons: every one on disk is read, whether it is on or off.
     load_all(config.addons, strict=config.strict)
+    for name, sentence in broken().items():
+        log("addons").error("addon is broken and sleeps", addon=name, problem=sentence)
 
     # 5. The way of each request: who asks, may he, one transaction; and what is said when something goes wrong.
     gate.register(app)
