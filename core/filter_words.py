@@ -37,7 +37,7 @@ def _told(tree: dict[str, Any], model: type, inside: bool) -> str:
         if not parts:
             return _("everything") if both else _("nothing")
         text = (_(" and ") if both else _(" or ")).join(parts)
-        return f"({text})" if inside and len(parts) > 1 else text
+        return _("(%(condition)s)", condition=text) if inside and len(parts) > 1 else text
     return _leaf(tree, model)
 
 

@@ -64,15 +64,17 @@ def wanted(owner: str, folder: Path) -> Catalog:
 
 
 def _declared(owner: str) -> Iterator[tuple[str, str]]:
-    """Words that stand in no call of gettext: what models, views, jobs, settings and the manifest call things."""
+    """Words that stand in no call of gettext: what models, views, rules, jobs, settings and the manifest call things."""
     from core.addons import addons
     from core.jobs import jobs
     from core.model import SYSTEM_FIELDS, models, option_seeds
     from core.options import _seed_title
-    from core.rules import EVERYONE
+    from core.rules import EVERYONE, VERBS, rules_of
     from core.settings import declared_settings
 
     for model in models().values():
+        own = {verb for one in rules_of(model) if one.addon == owner for verb in one.verbs} - set(VERBS)
+        yield from ((verb.replace("_", " ").capitalize(), "rules.py") for verb in sorted(own))
         if model.addon == owner:
             yield from ((text, "models.py") for text in (model.label, model.label_many, model.description))
         for field in model.__fields__.values():

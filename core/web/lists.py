@@ -131,7 +131,7 @@ def may_create(view: View) -> bool:
 def list_actions(view: View) -> list[SimpleNamespace]:
     """The buttons of the bulk bar: the view's own, then deletion."""
     made = [SimpleNamespace(name=one.name, label=t(one.label), icon=one.icon, danger=one.danger) for one in view.actions()]
-    if may("delete", view.model):
+    if view.may_delete and may("delete", view.model):
         made.append(SimpleNamespace(name="delete", label=_("Delete"), icon="trash", danger=True))
     return made
 
@@ -185,7 +185,7 @@ def _empty(page: SimpleNamespace, model: type, tree: Any, words: str, many: str)
         for facet in page.facets[:2] if len(page.facets) > 1 or words else []:
             buttons.append((_("Take away “%(label)s”", label=facet.label), facet.remove_url, False))
         buttons.append((_("Show all"), page.clear_url, True))
-        asked = [*([tree] if tree else []), *([{"search": words}] if words else [])]
+        asked = [*(tree["and"] if tree and set(tree) == {"and"} else [tree] if tree else []), *([{"search": words}] if words else [])]
         return SimpleNamespace(
             icon="filter-search",
             title=_("Nothing here fits: %(conditions)s", conditions=describe({"and": asked}, model)),
