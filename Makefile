@@ -36,7 +36,7 @@ test: .venv/.dev setup ## install what tests need, and run all of them
 quick: .venv/.dev setup ## the fast tests, under three minutes, without a browser
 	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow and not browser and not alone" $(ARGS)
 
-bench: setup ## measure speed on a big set of made-up records
+bench: .venv/.dev setup ## measure start, memory and statements, with 3 and with 30 addons
 	$(PY) run.py bench $(ARGS)
 
 lint: .venv/.dev ## look for faults in the code
@@ -61,10 +61,11 @@ notices: setup ## for maintainers: renew THIRD-PARTY.md from what is installed
 
 COMPILE = $(UV) pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate
 
-# uv does not read pip's settings: where a firm has set a mirror for pip, uv is told of it.
+# uv does not read pip's settings: where a firm has set a mirror for pip, uv is told of it. Bytecode is made at once: where
+# nobody may write it later (containers, PYTHONDONTWRITEBYTECODE), each start would take two seconds more.
 SYNC = mirror="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$(.tools/bin/python -m pip config get global.index-url 2>/dev/null)}}"; \
 	[ -z "$$mirror" ] || export UV_DEFAULT_INDEX="$$mirror"; \
-	$(UV) pip sync -q --require-hashes --python $(PY)
+	$(UV) pip sync -q --compile-bytecode --require-hashes --python $(PY)
 
 # uv and Node, in an environment of their own, so that .venv holds exactly what the lock file says.
 .tools/.ok: requirements-tools.lock
