@@ -1,4 +1,4 @@
-"""Commands that look and change nothing: check, doctor, version."""
+"""Commands that look and change nothing: check, doctor, bench, version."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Finding = tuple[bool, str, str]
 
 
 def commands(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """check, doctor, version"""
+    """check, doctor, bench, version"""
     check = add(
         "check",
         "does the code hold together? addons, hooks, views, models and migrations; stops at what is broken and names it",
@@ -37,6 +37,11 @@ def commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         "is this installation well? python, database, tables, Redis, disk, fonts, clock, folders, addons",
         "  run.py doctor         ends with 1 when something needs attention",
     ).set_defaults(run=_doctor)
+    add(
+        "bench",
+        "how quick is this machine with this code? start, memory and statements, with 3 and with 30 addons, in data of its own",
+        "  run.py bench          about two minutes; needs the packages for tests: make bench installs them first",
+    ).set_defaults(run=_bench)
     add("version", "which version this is").set_defaults(run=_version)
 
 
@@ -50,6 +55,15 @@ def version() -> str:
 def _version(_chosen: Any) -> int:
     print(f"Mortise {version()} on Python {platform.python_version()}")
     return 0
+
+
+def _bench(_chosen: Any) -> int:
+    from core.cli import Stop
+    from core.config import ROOT
+
+    if not (ROOT / "tests" / "bench").is_dir():
+        raise Stop("The tests are not in this installation; measure where the whole repository is.")
+    return subprocess.run([sys.executable, "-m", "tests.bench.figures"], cwd=ROOT).returncode
 
 
 def _check(chosen: Any) -> int:
