@@ -142,7 +142,7 @@ def schema_of(one: Field) -> dict[str, Any]:
         made["description"] = one.help
     if one.target_table:
         made["description"] = f"{made.get('description', '')} Ids of {one.target_table}.".strip()
-    if not one.required and not one.system:
+    if not one.required and one.name not in ("id", "version"):
         made["nullable"] = True
     if one.max_length:
         made["maxLength"] = one.max_length
