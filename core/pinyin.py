@@ -1,7 +1,7 @@
 """How Chinese is read: the pinyin of a run of characters, from a small table that is made once from pypinyin's data.
 
 pypinyin itself takes some 57 MB in every process that has read one Chinese name. A process of its own imports it once,
-and leaves a table of about 100 KB beside the installed libraries; see `docs/decisions/search.md`.
+and leaves a table of about 100 KB beside the installed libraries; see `docs/decisions/0007-search.md`.
 """
 
 from __future__ import annotations
