@@ -167,13 +167,19 @@ def id_of(text: str) -> int:
 
 
 def read_json(text: str | bytes, what: str) -> Any:
-    """JSON without the traps: no NaN, no endless nesting, no half characters."""
+    """JSON without the traps: no NaN, no name twice in one object, no endless nesting, no half characters."""
 
     def refuse(_word: str) -> Any:
         raise ValueError
 
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        # Which of two values was meant nobody knows; json would take the last one.
+        if len(made := dict(pairs)) < len(pairs):
+            raise ValueError
+        return made
+
     try:
-        found = json.loads(text, parse_constant=refuse)
+        found = json.loads(text, parse_constant=refuse, object_pairs_hook=once)
         json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise Broken(_("%(what)s is not valid JSON.", what=what)) from None
@@ -212,6 +218,8 @@ def list_question() -> dict[str, Any]:
     known = {"filter", "q", "order", "limit", "after", "before", "columns", "count"}
     if unknown := sorted(set(request.args) - known):
         raise Broken(_("This address knows no “%(name)s”; it knows %(known)s.", name=unknown[0][:40], known=", ".join(sorted(known))))
+    if twice := [name for name, values in request.args.lists() if len(values) > 1]:
+        raise Broken(_("“%(name)s” stands in the address twice; please give it once.", name=twice[0]))
     limit = request.args.get("limit", "50")
     if not (limit.isascii() and limit.isdigit() and len(limit) < 6 and 1 <= int(limit) <= MOST):
         raise Broken(_("“limit” has to be a whole number from 1 to %(most)s.", most=MOST))
