@@ -17,6 +17,7 @@ from core.i18n import listed
 from core.options import OptionValue, options
 from core.rules import visible_ids
 from core.titles import know_titles, titles
+from core.web.views import view_of
 
 
 @dataclass(slots=True)
@@ -95,6 +96,8 @@ class Shown:
         self._links: dict[str, dict[int, list[int]]] = {}
         self._titles: dict[str, dict[int, str]] = {}
         self._options: dict[str, dict[str, OptionValue]] = {}
+        self._words: dict[str, dict[str, str]] = {}
+        self.view = view_of(model)
         linked = {one.name: self._linked(one) for one in fields if one.kind.name in ("link", "links") and one.target is not None}
         wanted: dict[type, set[int]] = {}
         for one in fields:
@@ -117,6 +120,8 @@ class Shown:
             self._titles[one.name] = titles(one.target, linked[one.name])
         elif kind in ("choice", "choices"):
             self._options[one.name] = {each.key: each for each in choices(one.choices, None)}
+        elif (offered := self.view.options(one.name)) is not None:
+            self._words[one.name] = dict(offered)
         elif kind == "file":
             self._titles[one.name] = file_names({one.get(each) for each in self.found})
 
@@ -147,6 +152,10 @@ class Shown:
             return Cell(text=short_date(value), moment=value.isoformat(), full=value.isoformat())
         if kind == "file":
             return Cell(text=self._titles[one.name].get(value, f"#{value}"), url=f"/file/{value}")
+        if one.name in self._words:
+            nothing = self.view.several.get(one.name)
+            words = [each for each in str(value).split() if each != nothing] if nothing else [str(value)]
+            return Cell(text=listed(self._words[one.name].get(each, each) for each in words))
         return Cell(text=one.text(value), num=one.kind.align == "end")
 
 

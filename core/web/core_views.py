@@ -12,6 +12,7 @@ from core.i18n import gettext as _
 from core.options import Dictionary, Option
 from core.people import Department, FieldRight, PersonalRight, Post, RoleRight, RoleRow, Team, User
 from core.rules import may, roles_of_code
+from core.web import role_rights
 from core.web.views import View, action
 
 
@@ -24,6 +25,7 @@ class UserView(View, model=User):
     }
     panels = [Post, PersonalRight]
     order = "name"
+    may_delete = False
     icon, colour = "user", "plum"
 
     @action(
@@ -77,18 +79,37 @@ class RoleView(View, model=RoleRow):
             return {}
         return {"name": _("“%(name)s” belongs to an addon and keeps its name; make a new role instead.", name=str(record))}
 
+    def notes(self, record: Any) -> list[Any]:
+        """All that the role may do, whoever said so: rights given by addons stand in no table."""
+        found = role_rights.overview(record)
+        return [found] if found else []
 
-class RoleRightView(View, model=RoleRight):
+
+class RightView(View):
+    """Rights are chosen from what there is, and read in words."""
+
+    several = {"scopes": "none"}
+
+    def options(self, name: str) -> list[tuple[str, str]] | None:
+        """Kinds of record, verbs, scopes and fields by their labels."""
+        offers = {
+            "model": role_rights.model_options, "verb": role_rights.verb_options, "scopes": role_rights.scope_options,
+            "field_name": role_rights.field_options,
+        }  # fmt: skip
+        return offers[name]() if name in offers else None
+
+
+class RoleRightView(RightView, model=RoleRight):
     columns = "role model verb scopes shared"
     icon, colour = "shield-check", "indigo"
 
 
-class FieldRightView(View, model=FieldRight):
+class FieldRightView(RightView, model=FieldRight):
     columns = "role model field_name access"
     icon, colour = "shield-lock", "indigo"
 
 
-class PersonalRightView(View, model=PersonalRight):
+class PersonalRightView(RightView, model=PersonalRight):
     columns = "user model verb denied scopes until"
     icon, colour = "user-shield", "rose"
 

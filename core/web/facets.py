@@ -233,6 +233,7 @@ def filter_choices(fields: dict[str, Field], named: dict[str, dict[int, str]] | 
         "nothing": _("Nothing found"),
         "days": _("days from today; before it with a minus"),
     }
+    found.sort(key=lambda told: told["name"] in ("owner", "department"))
     return {"fields": found, "ops": words, "texts": texts}
 
 

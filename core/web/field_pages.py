@@ -97,6 +97,8 @@ def navigation(current: str) -> list[SimpleNamespace]:
             current=False,
         )
         for row in rows
+        # What core's own machinery chooses from is nobody's drop-down.
+        if not row.key.startswith("core_") or row.key.startswith("core_department")
     ]
     for one in [*kinds, *lists]:
         one.current = one.url == current
@@ -132,6 +134,7 @@ def _page(table: str, panel: SimpleNamespace | None = None, current: str = "") -
                 addon=one.addon,
             )
         )
+    shown.sort(key=lambda one: one.name in ("owner", "department"))
     own = sum(one.custom for one in shown)
     return SimpleNamespace(
         title=_("Fields of %(what)s", what=model_label(model, many=True)),

@@ -45,9 +45,9 @@ MOST_TITLES = 200
 class Typed(FormField):
     """A form field that stands for one field of a model: it keeps what was typed and cleans it by the field's kind."""
 
-    def __init__(self, label: str = "", *, stands_for: Field, **options: Any) -> None:
+    def __init__(self, label: str = "", *, stands_for: Field, several: str = "", **options: Any) -> None:
         super().__init__(label, **options)
-        self.stands_for = stands_for
+        self.stands_for, self.several = stands_for, several
         self.control: Any = edit_value(stands_for, None)
         self.sent = False
 
@@ -61,6 +61,8 @@ class Typed(FormField):
         if not valuelist:
             return
         self.sent = True
+        if self.several:
+            valuelist = [" ".join(filter(None, valuelist)) or self.several]
         self.control = typed_value(self.stands_for, valuelist)
         if self.stands_for.kind.name == "file":
             return
@@ -106,7 +108,9 @@ class RecordForm:
         self.sections = [(title, self._for_form(fields)) for title, fields in view.sections()]
         self.fields = {one.name: one for _title, fields in self.sections for one in fields}
         # BaseForm, not Form: a model's field may be called “data” or “errors”.
-        self.form = BaseForm({one.name: Typed(one.title, stands_for=one) for one in self.fields.values()})
+        self.form = BaseForm(
+            {name: Typed(one.title, stands_for=one, several=view.several.get(name, "")) for name, one in self.fields.items()}
+        )
         self.form.process(formdata=sent, data=self._stored(given or {}))
         self.locked = {name: sentence for name, one in self.fields.items() if (sentence := self._locked(one))}
         self.was = {
@@ -245,7 +249,16 @@ class RecordForm:
             changed=self.record is not None
             and (one.name in self.errors or (box.sent and one.name not in self.locked and kind != "file" and box.control != was)),
         )
-        if kind in ("choice", "choices"):
+        offered = self.view.options(one.name)
+        if offered is not None:
+            nothing, now, found = self.view.several.get(one.name, ""), str(box.control), dict(offered)
+            f.value = now
+            f.control, f.wide = "checks" if nothing else "select", bool(nothing)
+            if nothing:
+                f.value, f.help, f.required = [each for each in now.split() if each != nothing], _("Nothing chosen: none at all."), False
+            found |= {each: each for each in (f.value if nothing else [now]) if each and each not in found}
+            f.options = [SimpleNamespace(key=key, label=label) for key, label in found.items()]
+        elif kind in ("choice", "choices"):
             f.options = choices(one.choices, box.control if isinstance(box.control, list) else [box.control])
             if (
                 kind == "choice"
@@ -276,6 +289,9 @@ class RecordForm:
             return _("Yes") if value == "1" else _("No")
         if value in ("", [], None):
             return ""
+        if (offered := self.view.options(one.name)) is not None:
+            known = dict(offered)
+            return listed(known.get(each, each) for each in (str(value).split() if one.name in self.view.several else [str(value)]))
         try:
             return one.text(one.clean(value))[:200]
         except (Wrong, TypeError, ValueError):

@@ -52,6 +52,11 @@ class Module:
         return self.entries[0].url if self.entries else "/"
 
     @property
+    def says_more(self) -> bool:
+        """Does its name say anything beside the name of its only page?"""
+        return [one.title for one in self.entries] != [self.title]
+
+    @property
     def current(self) -> bool:
         """Is one of its pages open?"""
         return any(one.current for one in self.entries)

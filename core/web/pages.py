@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from babel.dates import format_date
 from flask import Blueprint, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response
 
@@ -25,7 +26,7 @@ pages = Blueprint("pages", __name__)
 @pages.get("/")
 def start() -> str:
     """The start page."""
-    return render_template("start.html", page=SimpleNamespace(date=local(now()).strftime("%Y-%m-%d")))
+    return render_template("start.html", page=SimpleNamespace(date=format_date(local(now()), "full", locale=actor().language)))
 
 
 @pages.get("/new")

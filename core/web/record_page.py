@@ -132,7 +132,7 @@ def record_page(form: RecordForm, *, next_url: str = "") -> SimpleNamespace:
         for each in view.actions()
         if may(each.verb, record)
     ]
-    page.delete_url = f"{here}/delete" if may("delete", record) else ""
+    page.delete_url = f"{here}/delete" if view.may_delete and may("delete", record) else ""
     page.related = [_related(form, other, link, here) for other, link in _panels(form)]
     page.notes = _notes(form)
     page.history_url = f"{here}/_history"
@@ -160,7 +160,7 @@ def _panels(form: RecordForm) -> list[tuple[type, Any]]:
 
 def _notes(form: RecordForm) -> list[SimpleNamespace]:
     """Panels that hooks have drawn themselves: objects with a title and HTML, whose author answers for it."""
-    drawn = [one for one in _answers(form.record) if not isinstance(one, type)]
+    drawn = [*form.view.notes(form.record), *(one for one in _answers(form.record) if not isinstance(one, type))]
     return [SimpleNamespace(title=t(one.title), html=Markup(one.html)) for one in drawn]  # noqa: S704
 
 

@@ -81,6 +81,10 @@ class View:
     """False keeps the list out of the menu; None leaves out models that are a part of another."""
     may_create: bool = True
     """False: records of this model are not made on a screen."""
+    may_delete: bool = True
+    """False: the screens offer no deletion, since it would always be refused."""
+    several: dict[str, str] = {}
+    """Text fields with `options` that hold several words, separated by blanks; with the word for none of them."""
 
     def __init_subclass__(cls, *, model: type | None = None, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -111,6 +115,14 @@ class View:
     def fixed(self, record: Any) -> dict[str, str]:
         """Fields of this record that nobody changes on a screen, each with the sentence that says why."""
         return {}
+
+    def options(self, name: str) -> list[tuple[str, str]] | None:
+        """The values that a text field may take, with their words, where this view offers a choice; else None."""
+        return None
+
+    def notes(self, record: Any) -> list[Any]:
+        """Panels of this view's own below a record: objects with ``title`` and ``html``."""
+        return []
 
     # -- what the acting person sees ------------------------------------------------------------------------------------
 

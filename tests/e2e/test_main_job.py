@@ -199,14 +199,15 @@ def test_what_is_exported_is_what_came_in(firm: Firm, boss: Any) -> None:
 def test_a_salesperson_reaches_his_own_clients_and_no_others_by_any_door(firm: Firm, boss: Any) -> None:
     firm.person("li.wei", "李伟", "Salesperson")
     mine = firm.house.folder / "mine.csv"
-    mine.write_text("客户名称,手机,地址\n青山贸易有限公司,13800000001,青岛市海边路1号\n青山软件有限公司,13800000002,青岛市海边路2号\n", encoding="utf-8")
+    lines = ["客户名称,手机,地址", "青山贸易有限公司,13800000001,青岛市海边路1号", "青山软件有限公司,13800000002,青岛市海边路2号"]
+    mine.write_text("\n".join(lines), encoding="utf-8")
     firm.house.must("import", "crm_client", mine, "--as", "li.wei")
     page = firm.sign_in(firm.visitor(language="zh_Hans"), "li.wei")
     page.goto("/crm_client/")
     assert sorted(page.locator("tbody th").all_inner_texts()) == ["青山贸易有限公司", "青山软件有限公司"]
     assert found(page, "上海") == []
     other = firm.house.ask("SELECT id FROM crm_client WHERE name LIKE '上海华源%' LIMIT 1")[0][0]
-    for address in (f"/crm_client/{other}", f"/crm_client/{other}/delete", f"/crm_client/{other}/_history", "/settings/", "/ab_role/", 
+    for address in (f"/crm_client/{other}", f"/crm_client/{other}/delete", f"/crm_client/{other}/_history", "/settings/", "/ab_role/",
                     f"/crm_client/{other}/_related/crm_contact/client", "/settings/journal"):  # fmt: skip
         assert page.goto(address).status in (403, 404), address
         assert "上海" not in page.inner_text("main")

@@ -4,7 +4,9 @@ export function startDialogs() {
     const opener = event.target.closest("[data-open]");
     if (opener) {
       event.preventDefault();
-      document.getElementById(opener.dataset.open)?.showModal();
+      const dialog = document.getElementById(opener.dataset.open);
+      dialog?.showModal();
+      dialog?.querySelector("[data-start] :is(select, input)")?.focus();
       return;
     }
     const closer = event.target.closest("[data-close]");

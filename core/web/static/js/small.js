@@ -29,6 +29,11 @@ export function startSmallThings() {
   for (const jump of document.querySelectorAll("[data-swatch]")) {
     jump.addEventListener("change", () => { jump.parentElement.querySelector(".m-swatch").dataset.colour = jump.value; });
   }
+  // A select that leads somewhere goes there at once; its button is for those without scripts.
+  for (const jump of document.querySelectorAll("[data-jump]")) {
+    jump.form.querySelector("button").hidden = true;
+    jump.addEventListener("change", () => jump.form.requestSubmit());
+  }
   const kind = document.querySelector("[data-kind]:is(select)");
   if (kind) {
     const parts = [...document.querySelectorAll("[data-for-kind]")];

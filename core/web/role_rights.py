@@ -1,0 +1,103 @@
+"""Rights in words: what may be chosen for a right, and what a role may do at all, by code and by what administrators set."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from flask import render_template
+from markupsafe import Markup
+from sqlalchemy import select
+
+from core.addons import enabled
+from core.db import db
+from core.i18n import gettext as _
+from core.i18n import listed, t
+from core.model import fields_of, model_label, models
+from core.people import RoleRight
+from core.rules import SCOPES, model_key, rules_of, verbs_of
+
+Options = list[tuple[str, str]]
+
+
+def verb_label(verb: str) -> str:
+    """A verb as administrators read it; words of addons are labels of their own."""
+    known = {
+        "read": _("See"), "create": _("Create"), "edit": _("Edit"), "delete": _("Delete"), "import": _("Import"), "export": _("Export"),
+        "print": _("Print"), "bulk": _("Change many at once"), "share": _("Share"), "transfer": _("Hand over"),
+    }  # fmt: skip
+    return known.get(verb) or t(verb.replace("_", " ").capitalize())
+
+
+def scope_label(scope: str) -> str:
+    """How far a right reaches."""
+    known = {
+        "none": _("nothing"), "own": _("own ones"), "department": _("those of the department"), "below": _("those of departments below"),
+        "team": _("those of the team"), "all": _("all"), "parent": _("as the record they belong to"),
+    }  # fmt: skip
+    return known.get(scope, scope)
+
+
+def model_options() -> Options:
+    """Every kind of record that a right can be about, those of addons first."""
+    awake = [one for one in models().values() if enabled(one.addon)]
+    awake.sort(key=lambda one: (one.addon == "core", model_label(one, many=True)))
+    return [(model_key(one), model_label(one, many=True)) for one in awake]
+
+
+def verb_options() -> Options:
+    """Every verb that some kind of record knows."""
+    found: dict[str, None] = {}
+    for one in models().values():
+        if enabled(one.addon):
+            found |= dict.fromkeys(verbs_of(one))
+    return [(verb, verb_label(verb)) for verb in found]
+
+
+def scope_options() -> Options:
+    """Every scope that a right can have."""
+    return [(scope, scope_label(scope)) for scope in SCOPES if scope != "none"]
+
+
+def field_options() -> Options:
+    """The fields of all kinds of record by name; one that several have stands once."""
+    found: dict[str, str] = {}
+    for model in models().values():
+        if enabled(model.addon):
+            for name, one in fields_of(model).items():
+                if not one.system:
+                    found.setdefault(name, f"{one.title} ({name})")
+    return sorted(found.items(), key=lambda pair: pair[1])
+
+
+def overview(role: Any) -> SimpleNamespace | None:
+    """A panel that says what the role may do with each kind of record; None when it may do nothing."""
+    rows = db.session.execute(select(RoleRight).where(RoleRight.role_id == role.id)).scalars()
+    set_here = {(one.model, one.verb): one for one in rows}
+    lines = []
+    for model in models().values():
+        if not enabled(model.addon):
+            continue
+        reach: dict[tuple[str, bool], list[str]] = {}
+        for verb in verbs_of(model):
+            scopes, here = _reach(role, model, verb, set_here)
+            if scopes:
+                reach.setdefault((scopes, here), []).append(verb_label(verb))
+        for (scopes, here), verbs in reach.items():
+            lines.append(SimpleNamespace(model=model_label(model, many=True), verbs=listed(verbs), scopes=scopes, here=here))
+    if not lines:
+        return None
+    return SimpleNamespace(title=_("What this role may do"), html=Markup(render_template("_rights.html", lines=lines)))  # noqa: S704
+
+
+def _reach(role: Any, model: type, verb: str, set_here: dict[tuple[str, str], Any]) -> tuple[str, bool]:
+    """(how far, set by an administrator?) of one verb; nothing when the role does not give it."""
+    row = set_here.get((model_key(model), verb))
+    if row is not None:
+        scopes, shared = set(row.scopes.split()), bool(row.shared)
+    else:
+        given = [one for one in rules_of(model) if one.role == role.name and verb in one.verbs]
+        scopes, shared = set().union(*(one.scopes for one in given)), any(one.shared for one in given)
+    scopes -= {"none"}
+    words = [scope_label(one) for one in (*SCOPES, "parent") if one in scopes]
+    return listed([*words, *([_("shared ones")] if shared and "all" not in scopes else [])]), row is not None
