@@ -166,6 +166,8 @@ def bulk(table: str) -> Any:
     if not ids:
         say(_("Please select records first."), icon="info-circle")
         return redirect(back)
+    if len(ids) > 1 and not (verdict := may("bulk", view.model)):
+        raise Refused(_("You may change these records one by one only, not many at once."), verdict)
     action = next((one for one in view.actions() if one.name == name), None)
     question = action.confirm if action else True
     if question and not request.form.get("confirmed"):
