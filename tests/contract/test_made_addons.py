@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.conftest import GIVEN, ROOT
+from tests.contract.conftest import ROOT
 from tests.core.generated import generated
 from tests.core.installation import Installation
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(GIVEN), reason="these addons are held to the contract already")]
+pytestmark = pytest.mark.slow
 
 
 def contract(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """The tests of this folder in a process of their own, for the addons in ``folder``: an addon's models stay for good where they are read."""
+    """The quick tests of this folder over the addons in ``folder``, in a process of their own: models stay where they are read."""
     line = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", str(Path(__file__).parent), *words]
     given = {**os.environ, "MORTISE_CONTRACT_FOLDERS": str(folder)}
     given = {name: value for name, value in given.items() if not name.startswith("PYTEST_")}
