@@ -236,6 +236,7 @@ def _page(problem: Problem) -> Response:
         "sentence": str(problem.sentence),
         "request_id": actor().request_id,
         "reasons": reasons_of(problem),
+        "sign_in_url": url_for("signin.login", next=request.path) if problem.status == 401 else "",
     }
     try:
         return make_response(render_template("error.html", **facts))

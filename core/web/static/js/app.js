@@ -1,5 +1,6 @@
 // The start of every page: each part of it wakes only when the page has it.
 import { startDialogs } from "./dialogs.js";
+import { takeDraft } from "./draft.js";
 import { startForm } from "./form.js";
 import { startLauncher } from "./launcher.js";
 import { startList } from "./list.js";
@@ -9,8 +10,9 @@ import { startSmallThings } from "./small.js";
 startSmallThings();
 startDialogs();
 startLauncher();
+if (!document.querySelector("[data-record]")) takeDraft();
+for (const form of document.querySelectorAll("[data-record]")) startForm(form);
 startLookups();
 for (const list of document.querySelectorAll("[data-list]")) startList(list);
-for (const form of document.querySelectorAll("[data-record]")) startForm(form);
 const panel = document.querySelector("[data-filter-panel]");
 if (panel) import("./filter.js").then(({ startFilter }) => startFilter(panel));

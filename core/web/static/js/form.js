@@ -1,4 +1,6 @@
 // The form: marks what is changed, shows the save bar when there is something to save, and asks before it is lost.
+import { keepDraft, takeDraft } from "./draft.js";
+
 const controls = (field) => [...field.querySelectorAll("input:not([type=hidden]), select, textarea")];
 
 function valueOf(field) {
@@ -21,6 +23,7 @@ export function startForm(form) {
   const first = new Map(fields.map((field) => [field, valueOf(field)]));
   const refused = new Set(fields.filter((field) => field.classList.contains("m-changed") || field.classList.contains("m-wrong")));
   let sending = false;
+  takeDraft();
 
   const changed = () => fields.filter((field) => refused.has(field) || valueOf(field) !== first.get(field));
   const label = (field) => field.querySelector("label, .m-label").firstChild.textContent.trim();
@@ -42,7 +45,13 @@ export function startForm(form) {
   };
   form.addEventListener("input", show);
   form.addEventListener("change", show);
-  form.addEventListener("submit", () => { sending = true; });
+  form.addEventListener("submit", (event) => {
+    // Two clicks, or Ctrl-S held down, are one form.
+    if (sending) return event.preventDefault();
+    sending = true;
+    keepDraft(form);
+  });
+  addEventListener("pageshow", (event) => { if (event.persisted) sending = false; });
   document.querySelector("[data-discard]")?.addEventListener("click", () => { sending = true; });
   addEventListener("beforeunload", (event) => {
     if (!sending && changed().length) event.preventDefault();
