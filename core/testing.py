@@ -38,7 +38,8 @@ from core.settings import setting
 PASSWORD = "correct horse 1"  # noqa: S105 - of people who live for one test
 both_databases = pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True)
 
-_generations = itertools.count(1000)
+# Far apart: a test that changes the configuration must not reach the number that the next one begins with.
+_generations = itertools.count(1000, 1000)
 _numbers = itertools.count(1)
 
 
