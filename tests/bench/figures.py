@@ -87,9 +87,9 @@ def installation(folder: Path, count: int) -> Installation:
     return made
 
 
-def measure(count: int, folder: Path | None = None) -> Figures:
-    """The figures with ``count`` addons."""
-    made = installation(folder or Path(tempfile.mkdtemp(prefix="mortise-bench-")), count)
+def measure(count: int, folder: Path) -> Figures:
+    """The figures with ``count`` addons, in an installation made in ``folder``."""
+    made = installation(folder, count)
     found, port = Figures(), int(made.settings["MORTISE_PORT"])
     with _running([sys.executable, str(ROOT / "run.py"), "serve"], made, port) as (_pid, seconds):
         found.start = seconds
@@ -198,7 +198,10 @@ def table(found: list[Figures]) -> str:
 
 def main() -> None:
     """Measure, and print a table."""
-    found = [measure(3), measure(30)]
+    found = []
+    for count in (3, 30):
+        with tempfile.TemporaryDirectory(prefix="mortise-bench-") as folder:
+            found.append(measure(count, Path(folder)))
     sys.stdout.write(table(found) + "\n")
     if place := os.environ.get("MORTISE_BENCH_FILE"):
         Path(place).write_text(json.dumps([asdict(one) for one in found], indent=1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -241,6 +243,7 @@ def make_migrations(house: Installation, names: list[str]) -> None:
 def generated(count: int = 30) -> Path:
     """A folder with ``count`` addons and their migrations; made once in each process."""
     folder = Path(tempfile.mkdtemp(prefix="mortise-generated-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     house = Installation(folder)
     make_migrations(house, write(house.addons, count))
     return house.addons
