@@ -199,7 +199,7 @@ WORDS = """() => {
   return found.map((text) => text.trim()).filter(Boolean);
 }"""
 ENGLISH = re.compile(r"[A-Za-z]{2,} [a-z]{2,}|^[A-Z]?[a-z]{3,}$")
-NAMES = {"admin", "wang.fang", "Enter", "Test", "Fault", "Faults", "Data for looking", "Account li.wei"}
+NAMES = {"Mortise", "English", "admin", "wang.fang", "Enter", "Test", "Fault", "Faults", "Data for looking", "Account li.wei"}
 """Words on the pages that are no words of the house: names, keys, and what the data of these tests brought along."""
 
 
