@@ -298,7 +298,7 @@ def test_a_job_that_waits_is_cancelled_at_once_and_one_that_is_over_is_not(wang)
         assert job_list.cancel(one) == "cancelled"
         db.session.commit()
         assert run_jobs(once=True) == 0
-        with pytest.raises(Conflict, match="over already"):
+        with pytest.raises(Conflict, match="已结束"):
             job_list.cancel(one)
 
 

@@ -128,13 +128,9 @@ def test_the_redis_of_the_wheel_works_where_none_is_installed(monkeypatch):
 
 @pytest.mark.browser
 @pytest.mark.slow
-def test_chromium_shows_a_chinese_page():
-    from playwright.sync_api import sync_playwright
-
+def test_chromium_shows_a_chinese_page(chromium):
     assert servers.chinese_font()
-    with sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=servers.chromium_path(), args=servers.chromium_arguments())
-        page = browser.new_page()
-        page.set_content("<h1>榫卯</h1>")
-        assert page.inner_text("h1") == "榫卯"
-        browser.close()
+    page = chromium.new_page()
+    page.set_content("<h1>榫卯</h1>")
+    assert page.inner_text("h1") == "榫卯"
+    page.close()

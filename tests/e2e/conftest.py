@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from tests import servers
 from tests.core.installation import Installation
 
 PASSWORD = "correct horse 1"
@@ -72,14 +71,9 @@ class Firm:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """The Chromium of this machine."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=servers.chromium_path(), args=servers.chromium_arguments())
-        yield browser
-        browser.close()
+def browser(chromium: Any) -> Any:
+    """The Chromium of this machine; one for all tests of a process, since Playwright allows no second."""
+    return chromium
 
 
 @contextmanager
