@@ -224,7 +224,9 @@ def _events(model: type | None, rows: list[Any]) -> list[SimpleNamespace]:
         event = _event(row, model, found, fields, linked)
         label = model_label(model) if model is not None else row.model
         old = found.get(getattr(model, "title_field", ""), [None])
-        name = known.get(row.record_id) or (old[0] if isinstance(old, list) and isinstance(old[0], str) else None) or f"#{row.record_id}"
+        # An import or an export is about a model, not about one record.
+        numbered = f"#{row.record_id}" if row.record_id else ""
+        name = known.get(row.record_id) or (old[0] if isinstance(old, list) and isinstance(old[0], str) else None) or numbered
         event.title, event.url = f"{label} {name}", record_url(row.model, row.record_id) if row.record_id in seen else ""
         made.append(event)
     return made
