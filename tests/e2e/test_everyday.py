@@ -43,6 +43,12 @@ def page(firm: Firm) -> Any:
     page.context.close()
 
 
+def save(page: Any) -> None:
+    """Ctrl-S, once the page's scripts are there to hear it."""
+    page.wait_for_load_state("load")
+    page.keyboard.press("Control+s")
+
+
 def count(firm: Firm, name: str) -> int:
     """How many clients of this name there are."""
     return firm.house.ask(f"SELECT count(*) FROM crm_client WHERE name = '{name}'")[0][0]
@@ -66,7 +72,7 @@ def test_the_same_form_sent_again_makes_no_twin(firm: Firm, page: Any) -> None:
     page.goto("/crm_client/new")
     token, once = page.input_value("#record-form [name=csrf_token]"), page.input_value("[name=_once]")
     page.fill("#field-name", "一次公司")
-    page.keyboard.press("Control+s")
+    save(page)
     page.wait_for_selector(".m-toast")
     address = page.url
     sent = {"csrf_token": token, "_once": once, "_seen": "{}", "name": "一次公司", "status": "signed"}
@@ -142,10 +148,10 @@ def test_two_people_in_one_record_lose_nothing(firm: Firm, page: Any) -> None:
     other.goto("/crm_client/3")
     # Different fields: both are kept, nobody is asked.
     other.fill("#field-address", "王芳路1号")
-    other.keyboard.press("Control+s")
+    save(other)
     other.wait_for_selector(".m-toast")
     page.fill("#field-remarks", "第一个人的备注")
-    page.keyboard.press("Control+s")
+    save(page)
     page.wait_for_selector(".m-toast")
     assert page.input_value("#field-address") == "王芳路1号"
     # The same field: the second is shown both, and decides.
@@ -153,13 +159,13 @@ def test_two_people_in_one_record_lose_nothing(firm: Firm, page: Any) -> None:
     other.fill("#field-address", "王芳路2号")
     page.fill("#field-address", "管理员路3号")
     page.fill("#field-email", "kept@example.com")
-    other.keyboard.press("Control+s")
+    save(other)
     other.wait_for_selector(".m-toast")
-    page.keyboard.press("Control+s")
+    save(page)
     compared = page.locator(".m-compare").inner_text()
     assert "王芳路2号" in compared and "管理员路3号" in compared
     assert page.input_value("#field-address") == "管理员路3号" and page.input_value("#field-email") == "kept@example.com"
-    page.keyboard.press("Control+s")
+    save(page)
     page.wait_for_selector(".m-toast")
     assert firm.house.ask("SELECT address, email FROM crm_client WHERE id = 3") == [("管理员路3号", "kept@example.com")]
 
@@ -169,7 +175,7 @@ def test_any_name_is_kept_and_shown_as_it_is(page: Any, text: str) -> None:
     page.on("dialog", lambda dialog: pytest.fail("a script ran"))
     page.goto("/crm_client/new")
     page.fill("#field-name", text)
-    page.keyboard.press("Control+s")
+    save(page)
     page.wait_for_selector(".m-toast")
     assert page.inner_text("h1") == text and page.input_value("#field-name") == text
     assert text in page.inner_text(".m-toast")
@@ -183,12 +189,12 @@ def test_too_long_a_name_is_refused_with_a_sentence(page: Any) -> None:
     page.goto("/crm_client/new")
     page.fill("#field-name", "长" * 300)
     page.fill("#field-address", "路" * 190)
-    page.keyboard.press("Control+s")
+    save(page)
     page.wait_for_selector("#field-name[aria-invalid=true]")
     assert len(page.inner_text("#field-name-note")) > 10
     assert page.input_value("#field-name") == "长" * 300 and page.input_value("#field-address") == "路" * 190
     page.fill("#field-name", "长" * 199)
-    page.keyboard.press("Control+s")
+    save(page)
     page.wait_for_selector(".m-toast")
 
 
@@ -228,7 +234,7 @@ def test_all_of_it_goes_by_keyboard(firm: Firm) -> None:
     page.wait_for_selector("#record-form")
     tab_to(page, "#field-address")
     page.keyboard.type("键盘路7号")
-    page.keyboard.press("Control+s")
+    save(page)
     page.wait_for_selector(".m-toast")
     assert page.input_value("#field-address") == "键盘路7号"
     tab_to(page, ".m-strip-actions a.btn-stop")
