@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 
 LARGEST_INTEGER = 2**63 - 1
 LARGEST_ID = 2**31 - 1
+KEPT = "\n\t\u200c\u200d"
+"""Characters that show nothing themselves and still mean something: lines, and what joins 👨‍👩‍👧 into one family."""
 
 
 def tidy(text: str) -> str:
     """A typed line as people mean it: full-width digits and Latin made normal, no control characters, no blanks at the ends."""
     if not text.isprintable():
-        text = "".join(ch for ch in text if ch in "\n\t" or unicodedata.category(ch)[0] != "C")
+        text = "".join(ch for ch in text if ch in KEPT or unicodedata.category(ch)[0] != "C")
     return text.strip().strip("\u3000")
 
 

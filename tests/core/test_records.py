@@ -290,3 +290,9 @@ def test_titles_are_told_only_of_what_one_may_read(office: Office):
         assert titles(model("Matter"), [hidden]) == {}
     with acts(office.nobody):
         assert titles(model("Matter"), [mine]) == {}
+
+
+def test_a_family_of_emoji_stays_one_family_and_control_characters_go():
+    from core.kinds import tidy
+
+    assert tidy("\u0000👨‍👩‍👧\u202e 李\u200b ") == "👨‍👩‍👧 李"
