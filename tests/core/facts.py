@@ -6,7 +6,7 @@ import random
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, inspect, select, text
 
 from core.db import db
 from core.model import FabModel
@@ -58,8 +58,10 @@ def key(name: str) -> str:
 def empty() -> None:
     """Take away everything that an earlier set of facts has written; only the roles of code are there again."""
     db.remove()
-    tables = [table for table in FabModel.metadata.tables.values() if table.name != "core_state"]
     with db.short() as connection:
+        # Models that another file of this process has declared may have no tables here.
+        there = set(inspect(connection).get_table_names())
+        tables = [table for table in FabModel.metadata.tables.values() if table.name != "core_state" and table.name in there]
         if db.is_sqlite:
             connection.execute(text("PRAGMA defer_foreign_keys=ON"))
             for table in tables:
