@@ -23,7 +23,7 @@ from core.rules import may
 from core.web.facets import read_filter
 from core.web.forms import RecordForm
 from core.web.history import history_page
-from core.web.lists import chosen_ids, list_actions, list_page, may_create, related_page
+from core.web.lists import chosen_ids, list_actions, list_page, may_create, more_rows, related_page
 from core.web.record_page import record_page, save
 from core.web.shell import drawn, safe_next, say
 from core.web.views import View, view_of
@@ -48,7 +48,15 @@ def view_at(table: str) -> View:
 @screens.get("/<table>/")
 def listing(table: str) -> str:
     """The list."""
-    return render_template("list.html", page=list_page(view_at(table), request.args.to_dict()))
+    # A form sends one “group” for each of its menus, an address of ours holds them all in one.
+    query = request.args.to_dict() | {"group": ",".join(request.args.getlist("group"))}
+    return render_template("list.html", page=list_page(view_at(table), query))
+
+
+@screens.get("/<table>/_rows")
+def rows(table: str) -> str:
+    """The rows of a group that was unfolded, as a piece of the list."""
+    return render_template("_group_rows.html", page=more_rows(view_at(table), request.args.to_dict()))
 
 
 @screens.post("/<table>/_columns")

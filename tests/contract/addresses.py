@@ -24,7 +24,7 @@ def pages(model: Any, record_id: int) -> list[str]:
 def resources(model: Any, record_id: int) -> list[str]:
     """What is only read over REST."""
     table = model.__tablename__
-    return [f"/api/v1/{table}/", f"/api/v1/{table}/_info", f"/api/v1/{table}/{record_id}"]
+    return [f"/api/v1/{table}/", f"/api/v1/{table}/_info", f"/api/v1/{table}/_groups?by=created_by", f"/api/v1/{table}/{record_id}"]
 
 
 def typed(model: Any, number: int) -> dict[str, Any]:
