@@ -6,8 +6,6 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import session
-
 from core.errors import Broken, Problem
 from core.fields import Field
 from core.filters import describe, filter_fields
@@ -15,8 +13,10 @@ from core.i18n import gettext as _
 from core.i18n import listed, ngettext, t
 from core.listing import Page
 from core.model import model_label
+from core.preferences import chosen_columns
 from core.records import records
 from core.rules import may
+from core.settings import Setting
 from core.web.cells import Shown, record_url
 from core.web.facets import facets, filter_choices, named_in, read_filter, write_filter
 from core.web.groups import choices, foot_of, group_names, grouped_rows
@@ -76,7 +76,7 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
     tree, words = read_filter(query.get("filter")), (query.get("q") or "").strip()[:200]
     known = filter_fields(model)
     order, note = query.get("order") or "", ""
-    fields = view.column_fields(session.get("columns", {}).get(model.__tablename__, []))
+    fields = view.column_fields(chosen_columns(model.__tablename__))
     state = {"filter": write_filter(tree), "q": words, "order": order, "group": ",".join(group_names(query.get("group")))}
     grouped = None
     if state["group"]:
@@ -98,6 +98,7 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
         new_url=f"{path}new" if may_create(view) else "",
         bulk_url=f"{path}_bulk",
         columns_url=f"{path}_columns",
+        may_share_columns=bool(may("edit", Setting)),
         export_url=address(f"{path}_export", **state) if may("export", model) else "",
         rows=rows_of(model, fields, found.rows),
         grouped=grouped,
@@ -144,7 +145,7 @@ def more_rows(view: View, query: dict[str, str]) -> SimpleNamespace:
     """Rows of an unfolded group, as a piece of the list: the next of those that the filter in the address lets through."""
     model, path = view.model, f"/{view.model.__tablename__}/_rows"
     tree, words = read_filter(query.get("filter")), (query.get("q") or "").strip()[:200]
-    fields = view.column_fields(session.get("columns", {}).get(model.__tablename__, []))
+    fields = view.column_fields(chosen_columns(model.__tablename__))
     found, order, note = _found(records(model), view, query, tree, words, count=False)
     state = {"filter": write_filter(tree), "q": words, "order": order}
     return SimpleNamespace(
@@ -199,11 +200,13 @@ def _head(one: Field, view: View, state: dict[str, str], path: str) -> SimpleNam
 
 
 def _all_columns(view: View, fields: list[Field]) -> list[SimpleNamespace]:
-    shown = {one.name for one in fields}
+    shown = [one.name for one in fields]
+    known = view.fields()
+    ordered = [*(name for name in shown if name in known), *(name for name in known if name not in shown)]
     return [
-        SimpleNamespace(name=name, label=one.title, shown=name in shown)
-        for name, one in view.fields().items()
-        if one.kind.name not in ("long", "json", "file") and name != view.model.title_field
+        SimpleNamespace(name=name, label=known[name].title, shown=name in shown)
+        for name in ordered
+        if known[name].kind.name not in ("long", "json", "file") and name != view.model.title_field
     ]
 
 

@@ -65,7 +65,7 @@ class Shell:
     @cached_property
     def density(self) -> str:
         """comfortable or compact."""
-        return "compact" if session.get("density") == "compact" else "comfortable"
+        return "compact" if (actor().memo.get("preferences") or {}).get("density") == "compact" else "comfortable"
 
     @cached_property
     def firm(self) -> str:

@@ -3,7 +3,7 @@ import { startDialogs } from "./dialogs.js";
 import { takeDraft } from "./draft.js";
 import { startForm } from "./form.js";
 import { startLauncher } from "./launcher.js";
-import { startList } from "./list.js";
+import { startList, startOrder } from "./list.js";
 import { startLookups } from "./lookup.js";
 import { startSmallThings } from "./small.js";
 
@@ -14,5 +14,6 @@ if (!document.querySelector("[data-record]")) takeDraft();
 for (const form of document.querySelectorAll("[data-record]")) startForm(form);
 startLookups();
 for (const list of document.querySelectorAll("[data-list]")) startList(list);
+for (const form of document.querySelectorAll("[data-order]")) startOrder(form);
 const panel = document.querySelector("[data-filter-panel]");
 if (panel) import("./filter.js").then(({ startFilter }) => startFilter(panel));

@@ -1,6 +1,20 @@
 // A list: the whole row opens, the selection drives the bulk bar, and coming back finds the page as it was left.
 import { startGroups } from "./groups.js";
 
+// The columns of a list change their places by two buttons; the form sends them in the order in which they stand.
+export function startOrder(form) {
+  form.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-up], [data-down]");
+    if (!button) return;
+    const item = button.closest("li");
+    const up = "up" in button.dataset;
+    const other = up ? item.previousElementSibling : item.nextElementSibling;
+    if (up) other?.before(item); else other?.after(item);
+    // At either end the pressed button is gone: the other one keeps the keyboard.
+    (getComputedStyle(button).visibility === "hidden" ? item.querySelector(up ? "[data-down]" : "[data-up]") : button).focus();
+  });
+}
+
 export function startList(form) {
   // Asked anew each time: groups bring rows along when they unfold.
   const every = () => [...form.querySelectorAll("input[name=ids]")];
