@@ -64,7 +64,7 @@ def grouped_rows(model: Any, names: list[str], fields: list[Field], tree: Any, w
         count=found.count,
         note=note,
         foot=total_cells(fields, columns, found.totals) if columns and found.groups else None,
-        text=_(" › ").join(key_text(key) for key in found.keys),
+        text=" › ".join(key_text(key) for key in found.keys),
     )
 
 
