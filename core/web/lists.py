@@ -104,6 +104,7 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
         grouped=grouped,
         group_choices=choices(model, view.fields()),
         group_names=[key.name for key in grouped.keys] if grouped else [],
+        size=PAGE,
         ungrouped_url=address(path, **{**state, "group": ""}),
         foot=grouped.foot if grouped else None,
         heads=[_head(one, view, state, path) for one in fields],

@@ -157,3 +157,23 @@ def test_a_group_that_does_not_come_says_so_and_comes_when_asked_again(page: Any
     page.locator("[data-fold]").click()
     page.locator("[data-fold]").click()
     page.wait_for_selector("[data-row] >> nth=49")
+
+
+def test_neighbours_in_the_list_and_the_way_back_to_it(page: Any, clients: list[int]) -> None:
+    page.goto("/crm_client/?order=name&q=远山")
+    page.click(".m-list-sum [rel=next]")
+    page.wait_for_url(re.compile("after="))
+    back = page.url
+    page.locator("[data-row] th a").nth(1).click()
+    page.wait_for_selector("[data-place]:not([hidden])")
+    assert page.inner_text("[data-words]") == "No. 52 of 60"
+    first = page.inner_text("h1")
+    page.click("[data-place] [rel=prev]")
+    page.wait_for_selector("[data-words] >> text=No. 51 of 60")
+    assert page.locator("[data-place] [rel=prev]").get_attribute("aria-disabled") is not None
+    page.click("[data-place] [rel=next]")
+    page.wait_for_selector("[data-words] >> text=No. 52 of 60")
+    assert page.inner_text("h1") == first
+    page.click(".m-crumb [data-to-list]")
+    page.wait_for_selector("[data-list]")
+    assert page.url == back
