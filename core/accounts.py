@@ -58,8 +58,7 @@ class Person:
 
 
 PERSON_COLUMNS: list[Any] = [
-    user_table.c[name]
-    for name in ("username", "name", "level", "language", "zone", "theme", "must_change_password", "password", "active")
+    user_table.c[name] for name in ("username", "name", "level", "language", "zone", "theme", "must_change_password", "password", "active")
 ]
 # Along with the person, so that no page asks for them by a statement of its own.
 PERSON_COLUMNS.append(
