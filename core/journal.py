@@ -105,9 +105,12 @@ def plain(value: Any) -> Any:
 
 
 @contextmanager
-def batch(title: str) -> Iterator[None]:
-    """Everything written inside belongs together and can be undone as one, also over several commits."""
-    with acting(replace(actor(), batch_title=title[:200], memo={})):
+def batch(title: str, known: int | None = None) -> Iterator[None]:
+    """Everything written inside belongs together and can be undone as one, also over several commits.
+
+    ``known`` is the batch of an earlier process, which goes on here.
+    """
+    with acting(replace(actor(), batch_title=title[:200], memo={} if known is None else {"batch_id": known})):
         yield
 
 
