@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import ARRAY, Integer, Text, bindparam, select, text, update
 
 from core import journal
 from core.context import now
-from core.db import db
+from core.db import among, db
 from core.errors import Broken, Conflict
 from core.i18n import gettext as _
 from core.jobs import look
@@ -70,7 +70,7 @@ class _Work:
         wanted = select(_rows.line, _rows.hash, _rows.record_id).join(core_import, core_import.c.id == _rows.import_id)
         wanted = wanted.where(
             core_import.c.model == self.one.model, core_import.c.id != self.one.id, _rows.record_id.is_not(None),
-            _rows.hash.in_({row.hash for row in lot}),
+            among(_rows.hash, {row.hash for row in lot}),
         )  # fmt: skip
         found = {(row.line, row.hash): row.record_id for row in db.session.execute(wanted.order_by(_rows.import_id))}
         return {row.line: found[row.line, row.hash] for row in lot if (row.line, row.hash) in found}
@@ -165,21 +165,27 @@ _WRITE = (
     .where(_rows.import_id == bindparam("of"), _rows.line == bindparam("at"))
     .values(state=bindparam("s"), expected=bindparam("x"), record_id=bindparam("r"), matched=bindparam("m"), errors=bindparam("e"))
 )
+# One statement instead of 500, which are read and planned one by one.
+_PG_WRITE = text(
+    "UPDATE core_import_row AS r SET state = g.s, expected = g.x, record_id = g.r, matched = g.m, errors = g.e"
+    " FROM unnest(:at, :s, :x, :r, :m, :e) AS g (at, s, x, r, m, e) WHERE r.import_id = :of AND r.line = g.at"
+).bindparams(*(bindparam(name, type_=ARRAY(Integer if name in "at r".split() else Text)) for name in "at s x r m e".split()))
 
 
 def _note(import_id: int, lot: Sequence[Any], answers: Sequence[Done], *, dry: bool) -> None:
     """Write what became of rows, or would, into them."""
-    db.session.execute(
-        _WRITE,
-        [
-            {
-                "of": import_id, "at": row.line, "s": "waiting" if dry else done.action, "x": done.action if dry else None,
-                "r": None if dry or done.record is None else done.record.id, "m": as_stored(done.matched),
-                "e": json.dumps(done.errors, ensure_ascii=False) if done.errors else None,
-            }
-            for row, done in zip(lot, answers, strict=True)
-        ],
-    )  # fmt: skip
+    facts = [
+        {
+            "at": row.line, "s": "waiting" if dry else done.action, "x": done.action if dry else None,
+            "r": None if dry or done.record is None else done.record.id, "m": as_stored(done.matched),
+            "e": json.dumps(done.errors, ensure_ascii=False) if done.errors else None,
+        }
+        for row, done in zip(lot, answers, strict=True)
+    ]  # fmt: skip
+    if db.is_sqlite:
+        db.session.execute(_WRITE, [{"of": import_id, **one} for one in facts])
+    else:
+        db.session.execute(_PG_WRITE, {"of": import_id, **{name: [one[name] for one in facts] for name in facts[0]}})
 
 
 def _end(import_id: int, state: str, **values: Any) -> None:
@@ -220,10 +226,10 @@ def fix(one: Draft, line: int, texts: Mapping[str, str]) -> None:
         raise Conflict(_("This row is not wrong, or its texts are not kept any more."))
     cells = json.loads(row.cells)[: len(one.heading)]
     cells += [""] * (len(one.heading) - len(cells))
-    for heading, text in texts.items():
+    for heading, typed in texts.items():
         if heading not in one.heading:
             raise Broken(_("This file has no column “%(name)s”.", name=heading[:60]))
-        cells[one.heading.index(heading)] = text
+        cells[one.heading.index(heading)] = typed
     locked(one.id)
     with _one_batch(one):
         work = _Work(one, dry=dry)
@@ -237,8 +243,8 @@ def fix(one: Draft, line: int, texts: Mapping[str, str]) -> None:
         finally:
             rehearsing.reset(token)
         _note(one.id, [row], answers, dry=dry)
-    text = json.dumps(cells, ensure_ascii=False, separators=(",", ":"))
-    db.session.execute(update(core_import_row).where(_rows.import_id == one.id, _rows.line == line).values(cells=text))
+    kept = json.dumps(cells, ensure_ascii=False, separators=(",", ":"))
+    db.session.execute(update(core_import_row).where(_rows.import_id == one.id, _rows.line == line).values(cells=kept))
     if (action := answers[0].action) != "refused" and (one.batch_id is not None or one.checked):
         moved = {action: core_import.c[action] + 1, "refused": core_import.c.refused - 1, "changed_at": now()}
         db.session.execute(update(core_import).where(core_import.c.id == one.id).values(moved))
