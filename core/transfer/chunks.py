@@ -18,6 +18,7 @@ from core.i18n import gettext as _
 from core.jobs import look
 from core.model import fields_of, model_of
 from core.numbering import rehearsing
+from core.recognise import LINE
 from core.records import CHUNK, Done, records
 from core.transfer.draft_tables import core_import, core_import_row
 from core.transfer.facts import Draft, draft, locked
@@ -55,13 +56,22 @@ class _Work:
                 answers[at] = Done(at, action="refused", errors={**self.gate.clean(line.values)[1], **line.errors})
             else:
                 good.append(at)
-        memory = self._memory([lot[at] for at in good])
+        memory = self._memory(lot)
         before = {place: memory[lot[at].line] for place, at in enumerate(good) if lot[at].line in memory}
         done = self.gate.create_many(
             [lines[at].values for at in good], keys=self.chain, skip=self.one.known == "skip", lines=before, earlier=self.earlier
         )
         answers |= dict(zip(good, done, strict=True))
+        self._forgive({at: memory[lot[at].line] for at, one in answers.items() if one.errors and lot[at].line in memory}, answers)
         return [answers[at] for at in range(len(lot))]
+
+    def _forgive(self, wrong: dict[int, int], answers: dict[int, Done]) -> None:
+        """A wrong line that somebody has corrected in an earlier import is wrong in the file still, but known."""
+        if wrong:
+            stored = {record.id: record for record in self.gate.many(wrong.values())}
+            for at, record_id in wrong.items():
+                if record_id in stored:
+                    answers[at] = Done(at, stored[record_id], "same", matched=LINE)
 
     def _memory(self, lot: Sequence[Any]) -> dict[int, int]:
         """{line: id of the record} that the same lines of earlier imports of this model became."""
@@ -94,8 +104,15 @@ def run_chunks(import_id: int, *, dry: bool, tell: Tell | None = None, stop: Sto
     In a dry run each chunk is rolled back, and what would have become of its rows is noted. Stops after a chunk when
     `drafts.cancel` asked for it or ``stop`` says so; the import can be resumed then, also by another process.
     """
+    row = locked(import_id)
+    if row.state not in ("queued", "running", "checking"):
+        raise Conflict(_("This import was stopped or taken back by somebody else meanwhile."))
+    db.session.execute(update(core_import).where(core_import.c.id == import_id).values(state="checking" if dry else "running"))
     one = draft(import_id)
     db.session.commit()
+    if one.cancel_asked:
+        _end(import_id, "draft" if dry else "cancelled")
+        return draft(import_id)
     with _one_batch(one):
         work = _Work(one, dry=dry)
         position, read = one.position, one.read
@@ -139,6 +156,8 @@ def _chunk(work: _Work, lot: Sequence[Any], lines: Sequence[Line], position: int
     """One chunk, committed; returns whether somebody asked to stop."""
     one = work.one
     row = locked(one.id)
+    if row.state not in ("running", "checking"):
+        raise Conflict(_("This import was stopped or taken back by somebody else meanwhile."))
     if row.position != position:
         raise Overtaken
     token = rehearsing.set(work.dry)
