@@ -96,7 +96,15 @@ def store_lock(alone: bool = False) -> Iterator[None]:
 
 def _receive(stream: IO[bytes], name: str) -> tuple[Path, str, int, str]:
     """Write a stream beside the store; returns (draft, hash, size, media type). `Wrong` when it is too large or not what it says."""
-    limit = setting("files.max_megabytes")
+    draft, content_hash, size, head = _write_down(stream, name, setting("files.max_megabytes"))
+    try:
+        return draft, content_hash, size, type_of(head, name)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def _write_down(stream: IO[bytes], name: str, limit: int) -> tuple[Path, str, int, bytes]:
     incoming = store_folder() / "incoming"
     incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
     number, draft = tempfile.mkstemp(dir=incoming)
@@ -114,13 +122,26 @@ def _receive(stream: IO[bytes], name: str) -> tuple[Path, str, int, str]:
             os.fsync(target.fileno())
         if size == 0:
             raise Wrong(_("“%(name)s” is empty.", name=name))
-        return Path(draft), digest.hexdigest(), size, type_of(head, name)
+        return Path(draft), digest.hexdigest(), size, head
     except OSError as error:
         Path(draft).unlink(missing_ok=True)
         raise Busy(_("The file could not be stored; perhaps the disk is full. Please tell your administrator.")) from error
     except BaseException:
         Path(draft).unlink(missing_ok=True)
         raise
+
+
+def keep_bytes(stream: IO[bytes], name: str, limit: int) -> tuple[str, int]:
+    """Take bytes of at most ``limit`` MB into the store for core's own use, without a row of core_file; returns (hash, size).
+
+    Whoever keeps the hash tells `core.file_jobs`, or the night takes the bytes away. Raises `Wrong` or `Busy`.
+    """
+    draft, content_hash, size, _head = _write_down(stream, name, limit)
+    try:
+        _put(draft, content_hash)
+    finally:
+        draft.unlink(missing_ok=True)
+    return content_hash, size
 
 
 def _put(draft: Path, content_hash: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -17,26 +16,15 @@ from sqlalchemy.types import JSON
 from core.context import actor, local, zone_of
 from core.errors import Wrong
 from core.i18n import gettext as _
+from core.spelling import narrow as narrow
+from core.spelling import read_day, read_moment
+from core.spelling import tidy as tidy
 
 if TYPE_CHECKING:
     from core.fields import Field
 
 LARGEST_INTEGER = 2**63 - 1
 LARGEST_ID = 2**31 - 1
-KEPT = "\n\t\u200c\u200d"
-"""Characters that show nothing themselves and still mean something: lines, and what joins 👨‍👩‍👧 into one family."""
-
-
-def tidy(text: str) -> str:
-    """A typed line as people mean it: full-width digits and Latin made normal, no control characters, no blanks at the ends."""
-    if not text.isprintable():
-        text = "".join(ch for ch in text if ch in KEPT or unicodedata.category(ch)[0] != "C")
-    return text.strip().strip("\u3000")
-
-
-def narrow(text: str) -> str:
-    """Full-width Latin letters, digits and punctuation as half-width ones (１３８ → 138)."""
-    return unicodedata.normalize("NFKC", text)
 
 
 class Kind:
@@ -129,6 +117,7 @@ class PhoneKind(TextKind):
             value = str(value)
         value = narrow(super().clean(value, field))
         parts = [" ".join(part.split()) for part in re.split(r"[,;/、\n]+", value) if part.strip()]
+        parts = [self._whole(part) for part in parts]
         for part in parts:
             if re.fullmatch(r"\d(\.\d+)?E\+\d+", part, re.IGNORECASE):
                 raise Wrong(_("“%(value)s” lost its digits in a spreadsheet; format the column as text and export it again.", value=part))
@@ -136,6 +125,14 @@ class PhoneKind(TextKind):
             if not self._allowed.fullmatch(part) or not 5 <= len(digits) <= 24:
                 raise Wrong(_("“%(value)s” is not a phone number.", value=part[:40]))
         return ", ".join(parts)
+
+    @staticmethod
+    def _whole(part: str) -> str:
+        """The number that a spreadsheet has turned into 13800138000.0 or 1.3800138000E+10, as long as all its digits are there."""
+        if found := re.fullmatch(r"(\d{5,15})\.0+", part):
+            return found[1]
+        found = re.fullmatch(r"(\d)\.(\d+)E\+(\d{1,2})", part, re.IGNORECASE)
+        return found[1] + found[2] if found and len(found[2]) == int(found[3]) else part
 
 
 class IntegerKind(Kind):
@@ -204,7 +201,7 @@ class DateKind(Kind):
     name = "date"
     ops = IntegerKind.ops
     json_type = {"type": "string", "format": "date"}
-    _shape = re.compile(r"(\d{4})\s*[-/.年]\s*(\d{1,2})\s*[-/.月]\s*(\d{1,2})\s*日?(?:[ T]00:00(?::00)?)?")
+    _midnight = re.compile(r"[ T]0?0:00(:00)?$")
 
     def column_type(self, field: Field) -> Any:
         return Date()
@@ -214,13 +211,9 @@ class DateKind(Kind):
             return value.date()
         if isinstance(value, date):
             return value
-        found = self._shape.fullmatch(narrow(value).strip()) if isinstance(value, str) else None
-        try:
-            if found:
-                return date(*map(int, found.groups()))
-        except ValueError:
-            raise Wrong(_("“%(value)s” is not a day of the calendar.", value=value[:20])) from None
-        raise Wrong(_("Please give a date like 2026-11-30."))
+        if not isinstance(value, str):
+            raise Wrong(_("Please give a date like 2026-11-30."))
+        return read_day(self._midnight.sub("", narrow(value).strip()))
 
     def json(self, value: Any) -> Any:
         return value.isoformat() if isinstance(value, date) else value
@@ -241,11 +234,16 @@ class DateTimeKind(Kind):
 
     def clean(self, value: Any, field: Field) -> Any:
         if isinstance(value, str):
-            text = re.sub(r"[/年月]", "-", narrow(value).strip().replace("日", " ")).replace("Z", "+00:00")
+            text = narrow(value).strip().replace("Z", "+00:00")
             try:
-                value = datetime.fromisoformat(re.sub(r"\s+", " ", text).strip())
+                value = datetime.fromisoformat(text)
             except ValueError:
-                raise Wrong(_("Please give a moment like 2026-11-30 14:05.")) from None
+                try:
+                    value = read_moment(text)
+                except Wrong as error:
+                    if re.match(r"\d", text) and "2026-11-30." not in str(error):
+                        raise
+                    raise Wrong(_("Please give a moment like 2026-11-30 14:05.")) from None
         elif isinstance(value, date) and not isinstance(value, datetime):
             value = datetime(value.year, value.month, value.day)
         elif not isinstance(value, datetime):

@@ -6,6 +6,7 @@ import os
 import re
 import threading
 import time as stopwatch
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -16,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Mapped, Session
 
 from core.context import now, today
-from core.db import MortiseSession, db
+from core.db import MortiseSession, among, db
 from core.errors import Busy, Invalid, Misbuilt
 from core.fields import field as model_field
 from core.i18n import gettext as _
@@ -27,6 +28,8 @@ from core.state import cached_by_generation, generation, steers
 LARGEST_BLOCK = 64
 QUICKLY = 1.0
 """Seconds: whoever asks again within them gets a block, so that a busy hour does not ask the database for each number."""
+rehearsing: ContextVar[bool] = ContextVar("mortise_rehearsing", default=False)
+"""True while something is tried that will be rolled back: its numbers are taken so that they come back with it."""
 _TOKEN = re.compile(r"\{(yyyy|yy|mm|dd|0+)\}")
 
 
@@ -113,12 +116,13 @@ def next_numbers(rule_key: str, count: int, pattern: str) -> list[str]:
 
     On PostgreSQL they come from a short transaction of their own, in blocks: nobody waits, and numbers of a transaction
     that is rolled back are lost. On SQLite a second transaction would wait for ours, which holds the one write lock, so
-    numbers are taken in the main transaction. A gapless rule is always taken there, with its row locked until the commit.
+    numbers are taken in the main transaction. A gapless rule is always taken there, with its row locked until the commit,
+    and so is any in a dry run.
     """
     if count < 1:
         return []
     day = today()
-    if db.is_sqlite or is_gapless(rule_key):
+    if db.is_sqlite or rehearsing.get() or is_gapless(rule_key):
         return _take(db.session.connection(), rule_key, count, pattern, day)
     valid_for = (db.engine, generation(), day)
     with _lock:
@@ -197,7 +201,7 @@ def _used(connection: Connection, rule_key: str, codes: list[str]) -> set[str]:
     if model is None or one is None or not one.indexed:
         return set()
     column = model.__table__.c[one.key]
-    return set(connection.execute(select(column).where(column.in_(codes))).scalars())
+    return set(connection.execute(select(column).where(among(column, codes))).scalars())
 
 
 @cached_by_generation

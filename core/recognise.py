@@ -7,13 +7,17 @@ from typing import Any
 
 from sqlalchemy import select
 
-from core.db import db
+from core.db import among, db
 from core.model import fields_of
 
 Keys = Sequence[str] | Sequence[Sequence[str]]
 Identity = tuple[tuple[str, ...], tuple[Any, ...]]
 TELLING = ("text", "code", "phone", "email", "date", "datetime", "integer", "decimal", "money")
 """Kinds whose values few records share; a thousand records have the same category."""
+LINE = ("#line",)
+"""Stands for “the same line of an earlier file” where a key is named."""
+EARLIER = ("#earlier",)
+"""Stands for “an earlier line of this file”."""
 WHOLE = ("long", "choices", "links", "json")
 
 
@@ -22,16 +26,22 @@ def key_chain(keys: Keys) -> list[tuple[str, ...]]:
     return [tuple(keys)] if keys and all(isinstance(one, str) for one in keys) else [tuple(one) for one in keys]  # type: ignore[arg-type]
 
 
-def recognise(model: type, rows: Mapping[int, dict[str, Any]], keys: Keys) -> tuple[dict[int, Any], dict[int, int]]:
-    """({place: stored record}, {place: earlier place that means the same}) of cleaned rows; one statement a key.
+def recognise(
+    model: type, rows: Mapping[int, dict[str, Any]], keys: Keys, lines: Mapping[int, int] | None = None, earlier: set[int] | None = None
+) -> tuple[dict[int, tuple[Any, tuple[str, ...]]], dict[int, int]]:
+    """({place: (stored record, key)}, {place: earlier place that means the same}) of cleaned rows; one statement a key.
 
     A row is recognised by the first key for which it has all values. Only records that the acting person may read are
-    found; of several alike the oldest is meant.
+    found; of several alike the oldest is meant. ``lines`` gives for a place the id of the record that the same line of an
+    earlier file became: it counts where no key finds one. ``earlier`` collects what rows mean over several calls: what an
+    earlier call has met is `EARLIER`, without a record (a dry run, which stores none).
     """
     by_key: dict[tuple[str, ...], dict[int, tuple[Any, ...]]] = {}
     first: dict[Identity, int] = {}
     repeated: dict[int, int] = {}
+    known: dict[int, tuple[Any, tuple[str, ...]]] = {}
     chain = key_chain(keys)
+    met: dict[int, int] = {}
     for place, values in rows.items():
         for key in chain:
             identity = _identity(key, values)
@@ -41,11 +51,28 @@ def recognise(model: type, rows: Mapping[int, dict[str, Any]], keys: Keys) -> tu
                 else:
                     first[identity] = place
                     by_key.setdefault(key, {})[place] = identity[1]
+                    if earlier is not None:
+                        met[place] = hash(identity)
                 break
-    known: dict[int, Any] = {}
+    by_line = _same_line(model, {place: one for place, one in (lines or {}).items() if place in rows and place not in repeated})
     for key, wanted in by_key.items():
-        known |= _same_key(model, key, wanted) if key else _same_values(model, {place: rows[place] for place in wanted})
+        if not key:
+            wanted = {place: values for place, values in wanted.items() if place not in by_line}
+        found = _same_key(model, key, wanted) if key else _same_values(model, {place: rows[place] for place in wanted})
+        known |= {place: (record, key) for place, record in found.items()}
+    known |= {place: (record, LINE) for place, record in by_line.items() if place not in known}
+    if earlier is not None:
+        known |= {place: (None, EARLIER) for place, one in met.items() if place not in known and one in earlier}
+        earlier.update(met.values())
     return known, repeated
+
+
+def _same_line(model: type, wanted: dict[int, int]) -> dict[int, Any]:
+    if not wanted:
+        return {}
+    query = select(model).where(among(model.id, sorted(set(wanted.values()))))
+    stored = {record.id: record for record in db.session.execute(query).scalars()}
+    return {place: stored[one] for place, one in wanted.items() if one in stored}
 
 
 def _identity(key: tuple[str, ...], values: dict[str, Any]) -> Identity | None:
@@ -58,7 +85,7 @@ def _identity(key: tuple[str, ...], values: dict[str, Any]) -> Identity | None:
 
 def _same_key(model: type, key: tuple[str, ...], wanted: dict[int, tuple[Any, ...]]) -> dict[int, Any]:
     fields = [fields_of(model)[name] for name in key]
-    query = select(model).where(*(one.column(model).in_({values[at] for values in wanted.values()}) for at, one in enumerate(fields)))
+    query = select(model).where(*(among(one.column(model), {values[at] for values in wanted.values()}) for at, one in enumerate(fields)))
     stored = {tuple(one.get(record) for one in fields): record for record in _newest_first(model, query)}
     return {place: stored[values] for place, values in wanted.items() if values in stored}
 
@@ -81,7 +108,7 @@ def _same_values(model: type, wanted: dict[int, dict[str, Any]]) -> dict[int, An
     for name, rows in by_field.items():
         one = fields[name]
         candidates: dict[Any, list[Any]] = {}
-        for record in _newest_first(model, select(model).where(one.column(model).in_({values[name] for values in rows.values()}))):
+        for record in _newest_first(model, select(model).where(among(one.column(model), {values[name] for values in rows.values()}))):
             candidates.setdefault(one.get(record), []).insert(0, record)
         for place, values in rows.items():
             record = next((record for record in candidates.get(values[name], ()) if _has(fields, record, values)), None)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select
 
 from core.context import actor
-from core.db import db
+from core.db import among, db
 from core.deletion import delete_with_parts
 from core.errors import Asleep, Conflict, Invalid, Missing, Problem, Refused, Wrong
 from core.fields import LARGEST_ID, Field
@@ -19,7 +19,7 @@ from core.i18n import ngettext
 from core.model import fields_of, model_label
 from core.options import retired_choices
 from core.prepare import flush, prepare
-from core.recognise import Keys, recognise
+from core.recognise import LINE, Keys, recognise
 from core.rules import may, rights, visible_ids
 from core.titles import titles as titles
 
@@ -34,8 +34,20 @@ class Done:
     row: int
     record: Any = None
     action: str = "created"
-    """created, changed, same or refused"""
+    """created, changed, same, skipped or refused"""
     errors: dict[str, str] | None = None
+    matched: tuple[str, ...] | None = None
+    """The key by which the row was recognised: names of fields, none for “all values”, or `LINE`."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """How `create_many` recognises rows, and what it does with those that it knows."""
+
+    keys: Keys
+    skip: bool
+    lines: Mapping[int, int]
+    earlier: set[int] | None
 
 
 def records(model: type) -> Records:
@@ -176,7 +188,7 @@ class Records:
             if not mine:
                 continue
             column = one.column(self.model)
-            query = select(column, self.model.id).where(column.in_({value for _place, _id, value in mine}))
+            query = select(column, self.model.id).where(among(column, {value for _place, _id, value in mine}))
             stored: dict[Any, int] = dict(db.session.execute(query, execution_options=QUIET).all())  # type: ignore[arg-type]
             in_this_lot: set[Any] = set()
             for place, record_id, value in mine:
@@ -194,7 +206,10 @@ class Records:
         (done,) = self.create_many([values], one=True)
         return done.record
 
-    def create_many(self, rows: Sequence[dict[str, Any]], *, keys: Keys = (), one: bool = False) -> list[Done]:
+    def create_many(
+        self, rows: Sequence[dict[str, Any]], *, keys: Keys = (), one: bool = False, skip: bool = False,
+        lines: Mapping[int, int] | None = None, earlier: set[int] | None = None,
+    ) -> list[Done]:  # fmt: skip
         """Make many records: rights once, values per row, one flush a chunk of 500; the good ones are made, the others say why not.
 
         ``keys`` names fields by which a row is recognised: a record with the same values is changed instead of doubled. Several
@@ -204,38 +219,45 @@ class Records:
         self._may("create")
         result: list[Done] = []
         for start in range(0, len(rows), CHUNK):
-            result += self._create_chunk(rows[start : start + CHUNK], start, keys, one)
+            result += self._create_chunk(rows[start : start + CHUNK], start, one, _Known(keys, skip, lines or {}, earlier))
         return result
 
-    def _create_chunk(self, rows: Sequence[dict[str, Any]], start: int, keys: Keys, one: bool) -> list[Done]:
+    def _create_chunk(self, rows: Sequence[dict[str, Any]], start: int, one: bool, how: _Known) -> list[Done]:
         made = [Done(start + place) for place in range(len(rows))]
         cleaned = [self.clean(row) for row in rows]
         self._check_links(cleaned)
         waiting = list(range(len(rows)))
         while waiting:
             # A row that repeats one of this chunk waits until that one is stored, and is recognised then.
-            waiting = self._create_round([made[place] for place in waiting], [cleaned[place] for place in waiting], keys, one, start)
+            waiting = self._create_round([made[place] for place in waiting], [cleaned[place] for place in waiting], one, start, how)
         return made
 
     def _create_round(
-        self, made: Sequence[Done], cleaned: Sequence[tuple[dict[str, Any], dict[str, str]]], keys: Keys, one: bool, start: int
+        self, made: Sequence[Done], cleaned: Sequence[tuple[dict[str, Any], dict[str, str]]], one: bool, start: int, how: _Known
     ) -> list[int]:
         """Store rows; returns the places in the chunk of those that have to wait for another round."""
         fields = fields_of(self.model)
         known: dict[int, Any] = {}
         repeated: dict[int, int] = {}
-        if keys:
-            known, repeated = recognise(self.model, {place: good for place, (good, wrong) in enumerate(cleaned) if not wrong}, keys)
+        if how.keys:
+            good_rows = {place: good for place, (good, wrong) in enumerate(cleaned) if not wrong}
+            lines = {place: how.lines[made[place].row] for place in good_rows if made[place].row in how.lines}
+            known, repeated = recognise(self.model, good_rows, how.keys, lines, how.earlier)
         fresh: list[tuple[Done, Any]] = []
         for place, (done, (good, wrong)) in enumerate(zip(made, cleaned, strict=True)):
             if wrong:
                 done.errors = wrong
             elif place in known:
-                self._change_known(done, known[place], good)
+                record, done.matched = known[place]
+                if how.skip or record is None or done.matched == LINE:
+                    # A line that was imported before says nothing new, whatever people have made of the record since.
+                    done.record, done.action = record, "skipped" if how.skip else "same"
+                else:
+                    self._change_known(done, record, good)
             elif place not in repeated:
                 record = self.model()
                 for name, value in good.items():
-                    self._put(record, fields[name], value)
+                    _put(record, fields[name], value)
                 prepare(record, "create")
                 done.errors = self._required(record) | retired_choices(fields, good) or None
                 if done.errors is None:
@@ -300,7 +322,7 @@ class Records:
             drawn = next_numbers(f"{self.model.__tablename__}.{one.name}", ask, one.number_rule or "")
             if one.unique:
                 column = one.column(self.model)
-                stored = db.session.execute(select(column).where(column.in_(drawn)), execution_options=QUIET).scalars()
+                stored = db.session.execute(select(column).where(among(column, drawn)), execution_options=QUIET).scalars()
                 taken = {*stored, *given}
                 drawn = [number for number in drawn if number not in taken]
             free += drawn
@@ -353,12 +375,6 @@ class Records:
             self._apply(record, good)
             flush()
         return record
-
-    def _put(self, record: Any, one: Field, value: Any) -> None:
-        if one.kind.name == "links":
-            setattr(record, one.name, list(db.session.execute(select(one.target).where(one.target.id.in_(value or [0]))).scalars()))
-        else:
-            one.set(record, value)
 
     def _apply(self, record: Any, good: dict[str, Any]) -> None:
         fields = fields_of(self.model)

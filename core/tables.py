@@ -17,3 +17,4 @@ from core import (  # noqa: F401
     settings,
     state,
 )
+from core.transfer import draft_tables, import_jobs  # noqa: F401

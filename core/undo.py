@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -24,6 +25,7 @@ OWN_UNDO = timedelta(minutes=15)
 """How long a person may undo his own last actions; an administrator may undo any batch at any time."""
 
 QUIET = {"mortise_rules": False}
+CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,28 @@ def undo(batch_id: int) -> Undone:
         if batch.undoes is not None:
             db.session.execute(update(batches).where(batches.c.id == batch.undoes).values(undone_by=None))
     return work.result
+
+
+def undo_part(batch_id: int, own: int, rows: Sequence[Any]) -> Undone:
+    """Undo some rows of a batch, given newest first, as part of the batch ``own``; for undoing a large batch in several commits.
+
+    Whoever calls it has asked the rights, hands over all rows in turn, and marks the batch as undone at the end.
+    """
+    with acting(replace(actor(), memo={"batch_id": own, "undoes": batch_id})), system("undo"):
+        work = _Work(batch_id, Undone(own))
+        work.run(list(rows))
+    return work.result
+
+
+def mark_undone(batch_id: int, own: int) -> None:
+    """Note that ``own`` has undone a batch."""
+    db.session.execute(update(batches).where(batches.c.id == batch_id).values(undone_by=own))
+
+
+def new_undo_batch(batch_id: int, title: str) -> int:
+    """A batch for what `undo_part` does."""
+    with acting(replace(actor(), batch_title=_("Undo: %(title)s", title=title)[:200], memo={})):
+        return _own_batch(batch_id)
 
 
 def _own_batch(undoes: int) -> int:
@@ -170,10 +194,21 @@ class _Work:
         self.result.count += 1
         return later
 
+    @staticmethod
+    def load(rows: list[Any]) -> dict[tuple[str, int], Any]:
+        """The records of journal rows, one statement a model and 500 rows."""
+        found: dict[tuple[str, int], Any] = {}
+        for table in {row.model for row in rows}:
+            model, ids = models()[table], sorted({row.record_id for row in rows if row.model == table})
+            for start in range(0, len(ids), CHUNK):
+                some = select(model).where(model.id.in_(ids[start : start + CHUNK]))
+                found |= {(table, one.id): one for one in db.session.execute(some, execution_options=QUIET).scalars()}
+        return found
+
     def set_back(self, rows: list[Any]) -> None:
+        records = self.load(rows)
         for row in rows:
-            model = models()[row.model]
-            record = db.session.execute(select(model).where(model.id == row.record_id), execution_options=QUIET).scalars().first()
+            record = records.get((row.model, row.record_id))
             if record is None:
                 self.clash(row, "", _("The record was deleted since."))
                 continue
@@ -220,23 +255,21 @@ class _Work:
 
     def take_away(self, rows: list[Any]) -> None:
         lot = {(row.model, row.record_id) for row in rows}
+        records = self.load(rows)
+        touched = self.touched_since(rows)
+        going = []
         for row in rows:
-            model = models()[row.model]
-            record = db.session.execute(select(model).where(model.id == row.record_id), execution_options=QUIET).scalars().first()
+            record = records.get((row.model, row.record_id))
             if record is None or inspect(record).deleted or record in db.session.deleted:
                 continue
-            since = select(func.count()).where(
-                journal.c.model == row.model, journal.c.record_id == row.record_id, journal.c.id > row.id,
-                journal.c.batch_id.not_in([self.batch_id, self.result.batch_id]), journal.c.verb.in_(["edit", "delete"]),
-            )  # fmt: skip
-            if db.session.execute(since).scalar_one():
+            if touched.get((row.model, row.record_id), 0) > row.id:
                 self.clash(row, "", _("The record was changed since it was made; it stays."))
-                continue
-            doomed, cleared, blocking = along([record])
-            others = [
-                one for one in (*doomed[1:], *(one for one, _link in (*cleared, *blocking))) if (type(one).__tablename__, one.id) not in lot
-            ]
-            if others:
+            else:
+                going.append((row, record))
+        # Nearly always nothing else hangs on them, which one look tells; only then is it asked record by record.
+        alone = not self.others([record for _row, record in going], lot)
+        for row, record in going:
+            if not alone and self.others([record], lot):
                 self.clash(row, "", _("Other records have been added to it since; it stays."))
                 continue
             for one in type(record).__fields__.values():
@@ -245,6 +278,27 @@ class _Work:
             db.session.delete(record)
             self.result.count += 1
         flush()
+
+    @staticmethod
+    def others(found: list[Any], lot: set[tuple[str, int]]) -> bool:
+        """True when something beside ``lot`` would go or lose its link along with these records."""
+        doomed, cleared, blocking = along(found)
+        gone = {id(one) for one in found}
+        also = [one for one in doomed if id(one) not in gone] + [one for one, _link in (*cleared, *blocking)]
+        return any((type(one).__tablename__, one.id) not in lot for one in also)
+
+    def touched_since(self, rows: list[Any]) -> dict[tuple[str, int], int]:
+        """{(table, id): journal row} of the last change of these records by anybody else."""
+        found: dict[tuple[str, int], int] = {}
+        for table in {row.model for row in rows}:
+            ids = sorted({row.record_id for row in rows if row.model == table})
+            for start in range(0, len(ids), CHUNK):
+                since = select(journal.c.record_id, func.max(journal.c.id)).where(
+                    journal.c.model == table, journal.c.record_id.in_(ids[start : start + CHUNK]),
+                    journal.c.batch_id.not_in([self.batch_id, self.result.batch_id]), journal.c.verb.in_(["edit", "delete"]),
+                )  # fmt: skip
+                found |= {(table, one): last for one, last in db.session.execute(since.group_by(journal.c.record_id))}
+        return found
 
 
 def stored(column: Any, value: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Any
 
 from core.context import acting, actor
@@ -14,7 +13,7 @@ from core.fields import Field, narrow, tidy
 from core.i18n import LANGUAGES, catalogue, listed
 from core.i18n import gettext as _
 from core.model import fields_of, model_label
-from core.transfer.reading import Sheet
+from core.rules import rights
 
 LOOKED_AT = 5
 """The heading is one of the first lines: firms write the title of the list above it."""
@@ -45,37 +44,70 @@ class Columns:
     heading: list[str]
     fields: dict[str, list[int]]
     """Field name → places of its columns; several only for phone numbers."""
-    ignored: list[str] = field(default_factory=list)
     heading_line: int = 1
+    why: dict[int, str] = field(default_factory=dict)
+    """Place → why this column, which names a field, cannot be used: two are alike, or the person may not write it."""
+    trouble: str | None = None
+    """Why the heading as a whole cannot be used."""
+
+    @property
+    def ignored(self) -> list[str]:
+        """Headings that are no field; the column that an earlier import has added to its wrong rows is nobody's mistake."""
+        taken = {place for places in self.fields.values() for place in places} | set(self.why)
+        reasons = {folded(catalogue(language).gettext("Reason")) for language in LANGUAGES}
+        return [text for place, text in enumerate(self.heading) if text and place not in taken and folded(text) not in reasons]
 
 
-def match(sheet: Sheet, model: type, keys: Sequence[str] = ()) -> Columns:
-    """The columns of a file for a model. Raises `Broken` with one sentence when the heading cannot be used."""
+def match(lines: Sequence[tuple[int, list[str]]], model: type) -> Columns:
+    """The columns of a file for a model, from its first lines; what stands against it is said in ``why`` and ``trouble``."""
     names = _names(model)
     best: Columns | None = None
-    for place, (line, cells) in enumerate(islice(sheet.rows(), LOOKED_AT)):
+    for place, (line, cells) in enumerate(lines[:LOOKED_AT]):
         found = _matched(cells, names)
         # A line of data may hold a word that is a heading too; below the first line, one hit proves nothing.
         enough = 1 if place == 0 else 2
         if len(found) >= enough and (best is None or len(found) > len(best.fields)):
             best = Columns([cell.strip() for cell in cells], found, heading_line=line)
-    label = model_label(model, many=True)
     if best is None:
-        offered = listed(one.title for one in _taken(model)[:8])
-        raise Broken(
-            _("No heading of this file names a field of “%(label)s”. The first line has to name the fields, for example: %(fields)s.",
-              label=label, fields=offered)
+        offered = listed(one.title for one in fillable(model)[:8])
+        line, cells = lines[0]
+        trouble = _(
+            "No heading of this file names a field of “%(label)s”. The first line has to name the fields, for example: %(fields)s.",
+            label=model_label(model, many=True), fields=offered,
         )  # fmt: skip
+        return Columns([cell.strip() for cell in cells], {}, heading_line=line, trouble=trouble)
     _settle(best, names, model)
-    taken = {place for places in best.fields.values() for place in places}
-    # The column that an earlier import has added to its wrong rows is nobody's mistake.
-    reasons = {folded(catalogue(language).gettext("Reason")) for language in LANGUAGES}
-    best.ignored = [text for place, text in enumerate(best.heading) if text and place not in taken and folded(text) not in reasons]
-    for key in keys:
-        if key not in best.fields:
-            raise Broken(_("No column of this file is “%(name)s”, which should be the key.", name=key[:60]))
-    _complete(best, model, keys)
+    _leave_what_is_not_his(best, model)
     return best
+
+
+def check_use(columns: Columns, model: type, keys: Sequence[str]) -> None:
+    """Raise `Broken` when rows read like this could not become records: no column of the key, or of what every record needs."""
+    fields = fields_of(model)
+    for key in keys:
+        if key not in fields:
+            raise Broken(_("%(model)s has no field “%(field)s”. Please check the name.", model=model_label(model), field=key[:60]))
+        if key not in columns.fields:
+            raise Broken(_("No column of this file is “%(name)s”, which should be the key.", name=key[:60]))
+    if not columns.fields:
+        raise Broken(columns.trouble or _("No column of this file goes into a field; please choose at least one."))
+    _complete(columns, model, keys)
+
+
+def _leave_what_is_not_his(columns: Columns, model: type) -> None:
+    from core.records import records
+
+    gate, fields = records(model), fields_of(model)
+    for name, places in list(columns.fields.items()):
+        if sentence := gate.writable(name, fields[name]):
+            columns.why |= dict.fromkeys(places, sentence)
+            del columns.fields[name]
+
+
+def fillable(model: type) -> list[Field]:
+    """The fields that the acting person may fill from a file, and those he sees and may not write."""
+    mine = actor().system or rights()
+    return [one for one in _taken(model) if mine is True or mine.field_access(model, one) != "hidden"]
 
 
 def _taken(model: type) -> list[Field]:
@@ -84,6 +116,11 @@ def _taken(model: type) -> list[Field]:
         one for one in fields_of(model).values()
         if not (one.system or one.hidden or one.sensitive or one.readonly) and one.kind.name not in NOT_TAKEN
     ]  # fmt: skip
+
+
+def meant_by(heading: str, model: type) -> set[str]:
+    """The names of the fields that a heading may mean."""
+    return {name for _rank, name in _names(model).get(folded(heading), ())}
 
 
 def folded(text: str) -> str:
@@ -100,7 +137,7 @@ def _names(model: type) -> dict[str, list[tuple[int, str]]]:
         if folded(text) and not any(each == name for _rank, each in found.get(folded(text), ())):
             found.setdefault(folded(text), []).append((rank, name))
 
-    taken = {one.name: one for one in _taken(model)}
+    taken = {one.name: one for one in fillable(model)}
     called = [model.label, *(catalogue(language).gettext(model.label) for language in LANGUAGES)]
     for language in LANGUAGES:
         with acting(replace(actor(), language=language, memo={})):
@@ -137,17 +174,20 @@ def _matched(cells: Iterable[str], names: dict[str, list[tuple[int, str]]]) -> d
 def _settle(columns: Columns, names: dict[str, list[tuple[int, str]]], model: type) -> None:
     """Leave one column to each field: the one that names it best. Several phone columns are read together."""
     fields = fields_of(model)
-    for name, places in columns.fields.items():
+    for name, places in list(columns.fields.items()):
         if len(places) == 1 or fields[name].kind.name == "phone":
             continue
         ranks = {place: min(rank for rank, each in names[folded(columns.heading[place])] if each == name) for place in places}
         best = [place for place in places if ranks[place] == min(ranks.values())]
         if len(best) > 1:
-            raise Broken(
-                _("Two columns are meant for “%(field)s”: “%(one)s” and “%(two)s”. Please rename or remove one of them.",
-                  field=fields[name].title, one=columns.heading[best[0]][:60], two=columns.heading[best[1]][:60])
+            columns.trouble = _(
+                "Two columns are meant for “%(field)s”: “%(one)s” and “%(two)s”. Please rename or remove one of them.",
+                field=fields[name].title, one=columns.heading[best[0]][:60], two=columns.heading[best[1]][:60],
             )  # fmt: skip
-        columns.fields[name] = best
+            columns.why |= dict.fromkeys(best, columns.trouble)
+            del columns.fields[name]
+        else:
+            columns.fields[name] = best
 
 
 def _complete(columns: Columns, model: type, keys: Sequence[str]) -> None:

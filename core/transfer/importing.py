@@ -1,36 +1,33 @@
-"""Imports: a file's good rows go through the gate in chunks, the wrong ones come back as a file with the reason."""
+"""Imports on the command line: the same engine as in the browser, from a file on this machine, in the foreground."""
 
 from __future__ import annotations
 
-import csv
-import filecmp
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
 
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import DBAPIError
 
-from core import journal
 from core.db import db
-from core.errors import Broken, Busy, Refused, Wrong
-from core.fields import tidy
+from core.errors import Broken, Busy, Conflict, Problem, Refused
 from core.i18n import gettext as _
 from core.i18n import listed, ngettext
 from core.model import fields_of, model_label, model_of
-from core.records import CHUNK, Done, records
+from core.records import records
 from core.rules import may
-from core.transfer.cells import defused, plain
-from core.transfer.headings import Columns, match
-from core.transfer.links import Named, parts
-from core.transfer.reading import Sheet, opened
+from core.transfer import chunks, drafts, reverting, taking
+from core.transfer.draft_tables import core_import, core_import_row
+from core.transfer.facts import Draft, draft
+from core.transfer.headings import Columns, check_use, meant_by
+from core.transfer.lines import Shape, matched_by
+from core.transfer.reading import check_size
+from core.transfer.wrong_rows import WrongRows
 
 TOLD_EVERY = 5000
 """Rows between two words of progress."""
 Progress = Callable[[str], None]
-Row = tuple[int, list[str]]
 
 
 @dataclass(slots=True)
@@ -41,11 +38,17 @@ class ImportOutcome:
     created: int = 0
     changed: int = 0
     same: int = 0
+    skipped: int = 0
     refused: int = 0
+    matched: dict[str, int] = field(default_factory=dict)
+    """{what known records were recognised by: rows}"""
     wrong_file: Path | None = None
     """Where the refused rows lie, each with its reason."""
     ignored: list[str] = field(default_factory=list)
     """Headings that are no field."""
+    told: list[str] = field(default_factory=list)
+    """What was decided about days and months."""
+    import_id: int | None = None
     batch_id: int | None = None
     """The batch that undoes the whole import."""
     seconds: float = 0.0
@@ -58,8 +61,12 @@ class ImportOutcome:
         told = [
             head,
             _("New: %(created)s, changed: %(changed)s, already there: %(same)s, wrong: %(refused)s.",
-              created=f"{self.created:,}", changed=f"{self.changed:,}", same=f"{self.same:,}", refused=f"{self.refused:,}"),
+              created=f"{self.created:,}", changed=f"{self.changed:,}", same=f"{self.same + self.skipped:,}", refused=f"{self.refused:,}"),
         ]  # fmt: skip
+        if self.matched:
+            by = listed(f"{name} {count:,}" for name, count in self.matched.items())
+            told.append(_("Recognised by: %(keys)s.", keys=by))
+        told += self.told
         if self.wrong_file is not None:
             told.append(
                 _("The wrong rows are in %(file)s, each with its reason; correct them there and import that file.", file=self.wrong_file)
@@ -74,196 +81,145 @@ class ImportOutcome:
 
 def run_import(
     table: str, path: Path | str, *, keys: Sequence[str] = (), check: bool = False, wrong: Path | str | None = None,
-    progress: Progress | None = None,
+    progress: Progress | None = None, leave_out: Sequence[str] = (), skip: bool = False, day_order: str | None = None,
 ) -> ImportOutcome:  # fmt: skip
     """Take the rows of a CSV or Excel file into the model of ``table``, with the rights of the acting person.
 
-    A row that is there already is recognised and changed, never doubled: by ``keys`` when given; else by the first of these
-    that it has whole: a unique field (code), the model's ``duplicate_keys``, all its values. An empty cell changes nothing.
-    Chunks of 500 rows are committed one by one in one batch. Rows that are refused are written to ``wrong``, by default
-    ``FILE.wrong.csv`` beside the file. With ``check`` nothing is stored. Raises `Broken` with one sentence, before anything
-    is written, for a file that cannot be read, and `Refused` without the right to import.
+    A row that is there already is recognised and changed (``skip`` leaves it), never doubled: by ``keys`` when given; else by the
+    first of these that it has whole: a unique field (code), the model's ``duplicate_keys``; else the same line of an earlier
+    import, else all its values. An empty cell changes nothing. Chunks of 500 rows are committed one by one in one batch. Rows
+    that are refused are written to ``wrong``, by default ``FILE.wrong.csv`` beside the file. With ``check`` nothing is stored.
+    Raises `Broken` with one sentence, before anything is written, for a file that cannot be read or has a column of a field that
+    the person may not write (``leave_out`` names such fields), and `Refused` without the right to import.
     """
     path, model = Path(path), model_of(table)
-    gate, verdict = records(model), may("import", model)
-    if not verdict:
+    records(model)
+    if not (verdict := may("import", model)):
         raise Refused(_("You may not import %(label)s.", label=model_label(model, many=True)), verdict)
-    if unknown := [key for key in keys if key not in fields_of(model)]:
-        raise Broken(_("%(model)s has no field “%(field)s”. Please check the name.", model=model_label(model), field=unknown[0][:60]))
+    for name in [*keys, *leave_out]:
+        if name not in fields_of(model):
+            raise Broken(_("%(model)s has no field “%(field)s”. Please check the name.", model=model_label(model), field=name[:60]))
     started = time.perf_counter()
-    _end_transaction(keep=not check)
-    with opened(path) as sheet:
-        columns = match(sheet, model, keys)
-        outcome = ImportOutcome(ignored=columns.ignored, checked=check)
+    check_size(path)
+    with path.open("rb") as stream:
+        one = drafts.begin(table, stream, path.name, later=False)
+    db.session.commit()
+    try:
+        columns = _choose(one, keys, leave_out, skip, day_order)
         target = Path(wrong) if wrong is not None else path.with_name(path.name + ".wrong.csv")
-        with _WrongRows(target, columns.heading) as wrong_rows, journal.batch(_("Import of %(file)s", file=path.name)):
-            chain = _key_chain(model, columns, keys)
-            try:
-                for lot in _lots(sheet, columns):
-                    for (_line, cells), done in zip(lot, _store(gate, columns, lot, chain), strict=True):
-                        outcome.read += 1
-                        setattr(outcome, done.action, getattr(outcome, done.action) + 1)
-                        if done.errors:
-                            wrong_rows.add(cells, _reason(model, done.errors))
-                    _end_transaction(keep=not check)
-                    if progress is not None and outcome.read // TOLD_EVERY > (outcome.read - len(lot)) // TOLD_EVERY:
-                        progress(_("%(read)s rows of %(total)s", read=f"{outcome.read:,}", total=f"{sheet.count - 1:,}"))
-                if not check:
-                    outcome.batch_id = journal.batch_id()
-                    facts = {name: [None, getattr(outcome, name)] for name in ("read", "created", "changed", "same", "refused")}
-                    journal.write(table, 0, "import", {"file": [None, path.name], **facts})
-                    _settle_search()
-                    _end_transaction()
-            except (DBAPIError, OSError) as error:
-                db.session.rollback()
-                why = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-                raise Busy(
-                    _("The import stopped after %(count)s rows: %(why)s. What was read until then is stored; "
-                      "import the same file again, and nothing is doubled.", count=f"{outcome.read:,}", why=why)
-                ) from error  # fmt: skip
-            outcome.wrong_file = wrong_rows.keep()
+        with WrongRows(target) as wrong_rows:
+            outcome = go_on(one.id, check=check, progress=progress)
+            outcome.wrong_file = wrong_rows.keep(draft(one.id))
+    except Problem:
+        _forget_when_empty(one.id)
+        raise
+    outcome.ignored = columns.ignored
     outcome.seconds = time.perf_counter() - started
     return outcome
 
 
-def _end_transaction(keep: bool = True) -> None:
-    """Let others write: a chunk is stored, or taken back when somebody only checks."""
-    if keep:
+def _choose(one: Draft, keys: Sequence[str], leave_out: Sequence[str], skip: bool, day_order: str | None) -> Columns:
+    model = model_of(one.model)
+    columns = taking.take_in(one.id)
+    for place, sentence in columns.why.items():
+        names = meant_by(columns.heading[place], model)
+        if names.isdisjoint(leave_out):
+            hint = _("To import the other columns, add: --leave-out %(field)s", field=sorted(names)[0])
+            raise Broken(sentence if sentence == columns.trouble else f"{sentence} {hint}")
+    if not columns.fields and columns.trouble is not None:
+        raise Broken(columns.trouble)
+    known = draft(one.id)
+    mapping = {place: None if name in leave_out else name for place, name in known.mapping.items()}
+    used = Columns(columns.heading, {name: places for name, places in columns.fields.items() if name not in leave_out})
+    check_use(used, model, keys)
+    orders = dict.fromkeys(known.days, day_order) if day_order else None
+    drafts.choose(one.id, mapping, keys=keys, known="skip" if skip else "change", day_order=orders)
+    db.session.commit()
+    return columns
+
+
+def go_on(import_id: int, *, check: bool = False, progress: Progress | None = None) -> ImportOutcome:
+    """Run an import that is read and chosen, or one that stopped in the middle, to its end.
+
+    Raises `Busy` with what to type when the database or the disk stops it; what is committed stays and is not done again.
+    """
+    told = [0]
+
+    def tell(read: int, total: int) -> None:
+        if progress is not None and read // TOLD_EVERY > told[0] // TOLD_EVERY:
+            progress(_("%(read)s rows of %(total)s", read=f"{read:,}", total=f"{total:,}"))
+        told[0] = read
+
+    try:
+        chunks.start(import_id, dry=check)
         db.session.commit()
-    else:
+        one = chunks.run_chunks(import_id, dry=check, tell=tell)
+    except KeyboardInterrupt:
         db.session.rollback()
+        values = {"state": "draft" if check else "cancelled"}
+        db.session.execute(update(core_import).where(core_import.c.id == import_id).values(values))
+        db.session.commit()
+        raise Busy(_stopped(import_id, told[0], _("it was interrupted"))) from None
+    except (DBAPIError, OSError) as error:
+        db.session.rollback()
+        why = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise Busy(_stopped(import_id, told[0], why)) from error
+    return outcome_of(one, checked=check)
 
 
-def _settle_search() -> None:
-    from core.search import settle
-
-    settle(db.session.connection())
-
-
-def _key_chain(model: type, columns: Columns, keys: Sequence[str]) -> list[tuple[str, ...]]:
-    if keys:
-        return [tuple(keys), ()]
-    fields = fields_of(model)
-    unique = [(name,) for name in columns.fields if fields[name].unique]
-    own = tuple(getattr(model, "duplicate_keys", "").split())
-    return [*unique, *([own] if own else []), ()]
-
-
-def _lots(sheet: Sheet, columns: Columns) -> Iterator[list[Row]]:
-    below = ((line, cells) for line, cells in sheet.rows() if line > columns.heading_line)
-    while lot := list(islice(below, CHUNK)):
-        yield lot
+def resume_import(import_id: int, *, wrong: Path | None = None, progress: Progress | None = None) -> ImportOutcome:
+    """Go on with an import that was stopped or killed; what it has stored is not stored again. Raises `Conflict` when it is over."""
+    one = draft(import_id)
+    if one.batch_id is None and one.state in ("reading", "stopped", "broken"):
+        raise Conflict(_("This import was stopped before it had stored anything; import the file again."))
+    if one.state not in ("draft", "cancelled", "stopped", "running"):
+        raise Conflict(_("This import is not waiting to be resumed."))
+    check_use(Shape.of(one).columns, model_of(one.model), one.keys)
+    target = wrong or Path(f"{one.file_name}.wrong.csv")
+    with WrongRows(target) as wrong_rows:
+        outcome = go_on(import_id, progress=progress)
+        outcome.wrong_file = wrong_rows.keep(draft(import_id))
+    return outcome
 
 
-# -- rows -------------------------------------------------------------------------------------------------------------
+def revert_import(import_id: int, *, progress: Progress | None = None) -> str:
+    """Take an import back in the foreground; returns what to tell the person."""
+    one = reverting.may_revert(import_id, even_at_work=True)
+
+    def tell(done: int, total: int) -> None:
+        if progress is not None and done and done % 2500 == 0:
+            progress(_("%(read)s rows of %(total)s", read=f"{done:,}", total=f"{total:,}"))
+
+    after = reverting.revert_chunks(import_id, tell)
+    told = _("The import of %(file)s was taken back.", file=one.file_name)
+    return f"{told} {after.sentence}" if after.sentence else told
 
 
-def _store(gate: Any, columns: Columns, lot: list[Row], chain: list[tuple[str, ...]]) -> list[Done]:
-    """Put one chunk through the gate; rows with a wrong link or shape do not get there, but are told all their other faults too."""
-    model = gate.model
-    texts = [_texts(columns, model, cells) for _line, cells in lot]
-    named = _named(model, columns, texts)
-    answers: dict[int, Done] = {}
-    good: list[tuple[int, dict[str, Any]]] = []
-    for place, (values, (line, cells)) in enumerate(zip(texts, lot, strict=True)):
-        errors: dict[str, str] = {}
-        if any(cell.strip() for cell in cells[len(columns.heading) :]):
-            errors[""] = _("This line (%(line)s) has more cells than the heading; is there a separator inside a value?", line=line)
-        for name, target in named.items():
-            if name in values:
-                try:
-                    values[name] = _linked(model, name, values[name], target)
-                except Wrong as fault:
-                    errors[name] = str(fault)
-                    del values[name]
-        if errors:
-            answers[place] = Done(place, action="refused", errors={**gate.clean(values)[1], **errors})
-        else:
-            good.append((place, values))
-    for (place, _values), done in zip(good, gate.create_many([values for _place, values in good], keys=chain), strict=True):
-        answers[place] = done
-    return [answers[place] for place in range(len(lot))]
+def _stopped(import_id: int, count: int, why: str) -> str:
+    return _(
+        "The import stopped after %(count)s rows: %(why)s. What was read until then is stored; "
+        "go on with: run.py import --resume %(id)s",
+        count=f"{count:,}", why=why, id=import_id,
+    )  # fmt: skip
 
 
-def _texts(columns: Columns, model: type, cells: list[str]) -> dict[str, Any]:
-    """{field: text} of the cells that hold something."""
-    found: dict[str, Any] = {}
-    for name, places in columns.fields.items():
-        given = [plain(cells[place]).strip() for place in places if place < len(cells)]
-        text = ", ".join(dict.fromkeys(one for one in given if one)) if len(places) > 1 else given[0] if given else ""
-        if text:
-            found[name] = text
+def outcome_of(one: Draft, *, checked: bool = False) -> ImportOutcome:
+    """What became of an import, from its draft rows."""
+    rows = core_import_row.c
+    by = select(rows.matched, func.count()).where(rows.import_id == one.id, rows.matched.is_not(None)).group_by(rows.matched)
+    model = model_of(one.model)
+    found = ImportOutcome(import_id=one.id, batch_id=one.batch_id, checked=checked)
+    for name in ("read", "created", "changed", "same", "skipped", "refused"):
+        setattr(found, name, getattr(one, name))
+    found.matched = {str(matched_by(model, kept)): count for kept, count in db.session.execute(by.order_by(func.count().desc()))}
+    found.told = list(dict.fromkeys(column.told for column in drafts.columns(one.id) if column.told))
     return found
 
 
-def _named(model: type, columns: Columns, texts: list[dict[str, Any]]) -> dict[str, Named]:
-    found: dict[str, Named] = {}
-    for name in columns.fields:
-        one = fields_of(model)[name]
-        if one.kind.name == "link":
-            found[name] = Named(one.target, (tidy(values[name]) for values in texts if name in values))
-        elif one.kind.name == "links":
-            found[name] = Named(one.target, (each for values in texts if name in values for each in parts(values[name])))
-    return found
-
-
-def _linked(model: type, name: str, text: str, named: Named) -> Any:
-    if fields_of(model)[name].kind.name == "links":
-        return [named.id_of(one) for one in parts(text)]
-    return named.id_of(tidy(text))
-
-
-def _reason(model: type, errors: dict[str, str]) -> str:
-    fields = fields_of(model)
-    return " ".join(fields[name].title + _(": ") + text if name in fields else text for name, text in errors.items())
-
-
-class _WrongRows:
-    """The file of refused rows: the columns of the original and the reason; complete, or not there at all."""
-
-    def __init__(self, target: Path, heading: list[str]) -> None:
-        self.target, self.heading = target, heading
-        self.part = target.with_name(target.name + ".part")
-        self.count = 0
-        self.kept = False
-        self._stream: TextIO | None = None
-        self._writer: Any = None
-
-    def __enter__(self) -> _WrongRows:
-        try:
-            self._stream = self.part.open("w", encoding="utf-8-sig", newline="")
-        except OSError as error:
-            raise Broken(
-                _("The file for wrong rows, %(file)s, cannot be written: %(why)s.", file=self.target, why=error.strerror or str(error))
-            ) from None
-        self._writer = csv.writer(self._stream)
-        self._writer.writerow([*map(defused, self.heading), _("Reason")])
-        return self
-
-    def add(self, cells: list[str], reason: str) -> None:
-        """Keep one row as it was written."""
-        self.count += 1
-        width = len(self.heading)
-        # What was too much stays visible, behind the reason.
-        row = [*(cells + [""] * width)[:width], reason, *cells[width:]]
-        self._writer.writerow([defused(plain(cell)) for cell in row])
-
-    def keep(self) -> Path | None:
-        """The finished file; None when no row was wrong. A file that somebody may be correcting is not written over."""
-        assert self._stream is not None
-        self._stream.close()
-        if not self.count:
-            return None
-        target, number = self.target, 1
-        while target.exists() and not filecmp.cmp(self.part, target, shallow=False):
-            number += 1
-            target = self.target.with_name(f"{self.target.stem}-{number}{self.target.suffix}")
-        self.part.replace(target)
-        self.kept = True
-        return target
-
-    def __exit__(self, *_about: Any) -> None:
-        if self._stream is not None:
-            self._stream.close()
-        if not self.kept:
-            self.part.unlink(missing_ok=True)
+def _forget_when_empty(import_id: int) -> None:
+    """What could not begin leaves nothing behind."""
+    db.session.rollback()
+    row = db.session.execute(select(core_import.c.batch_id).where(core_import.c.id == import_id)).first()
+    if row is not None and row.batch_id is None:
+        taking.forget(import_id)
+    db.session.commit()

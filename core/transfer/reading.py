@@ -49,19 +49,25 @@ class Sheet:
         return _rows(self.path, self.encoding, self.separator, self.skip)
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[Sheet]:
-    """The table in a file. It is read to its end first: what cannot be read is refused (`Broken`) before anything is written."""
+def check_size(path: Path) -> None:
+    """Raise `Broken` for what is no file, cannot be opened or is larger than may be read."""
     try:
         size = path.stat().st_size
         if not path.is_file():
             raise Broken(_("“%(file)s” is not a file.", file=path.name))
-        with path.open("rb") as stream:
-            head = stream.read(4096)
+        path.open("rb").close()
     except OSError as error:
         raise Broken(_("“%(file)s” cannot be opened: %(why)s.", file=path.name, why=error.strerror or str(error))) from None
     if size > LARGEST_FILE:
         raise Broken(_("“%(file)s” is larger than %(limit)s MB. Please split it.", file=path.name, limit=LARGEST_FILE // 2**20))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Sheet]:
+    """The table in a file. It is read to its end first: what cannot be read is refused (`Broken`) before anything is written."""
+    check_size(path)
+    with path.open("rb") as stream:
+        head = stream.read(4096)
     if not head.strip(b"\0\xef\xbb\xbf\xff\xfe \t\r\n"):
         blank = b"\0" not in head or head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         raise Broken(_("“%(file)s” is empty.", file=path.name) if blank else _not_a_table(path))

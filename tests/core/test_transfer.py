@@ -16,6 +16,7 @@ from core.model import model_of
 from core.people import FieldRight, RoleRow
 from core.testing import both_databases, statements
 from core.transfer import run_import
+from core.transfer.draft_tables import core_import
 from core.undo import undo
 from tests.core.sheets import as_person, count, everything, journalled, read, write
 from tests.firm import HEADING, UNKNOWN, firm, mobile
@@ -275,14 +276,20 @@ def test_a_person_imports_with_his_rights_and_only_those(app, create, create_use
     assert "already exists" in read(outcome.wrong_file)[2][-1]
 
 
-def test_a_column_that_the_person_may_not_write_refuses_its_rows(app, create_user, tmp_path):
+def test_a_column_that_the_person_may_not_write_refuses_the_file_unless_it_is_left_out(app, create_user, tmp_path):
     li = create_user("li", roles=["Salesperson"])
     role = db.session.scalars(select(RoleRow).where(RoleRow.name == "Salesperson")).one()
     db.session.add(FieldRight(role_id=role.id, model="crm_client", field_name="status", access="read_only"))
+    db.session.add(FieldRight(role_id=role.id, model="crm_client", field_name="remarks", access="hidden"))
     db.session.commit()
+    path = write(tmp_path / "f.csv", [["name", "status", "备注"], ["a", "signed", "x"], ["b", "", "y"]])
     with as_person(li):
-        outcome = run_import("crm_client", write(tmp_path / "f.csv", [["name", "status"], ["a", "signed"], ["b", ""]]))
-    assert (outcome.created, outcome.refused) == (1, 1) and "may not change “Status”" in read(outcome.wrong_file)[1][-1]
+        with pytest.raises(Broken, match="You may not change “Status”. To import the other columns, add: --leave-out status"):
+            run_import("crm_client", path)
+        assert count() == 0 and not db.session.execute(select(core_import)).all()
+        outcome = run_import("crm_client", path, leave_out=["status"])
+    assert (outcome.created, outcome.refused, outcome.ignored) == (2, 0, ["备注"])
+    assert {(one["status"], one["remarks"]) for one in everything()} == {("nobody_in_contact", None)}
 
 
 @both_databases

@@ -1,0 +1,284 @@
+"""An import at work: chunks of 500 rows go through the gate, each committed together with what became of its rows, all in one batch."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import ARRAY, Integer, Text, bindparam, select, text, update
+
+from core import journal
+from core.context import now
+from core.db import among, db
+from core.errors import Broken, Conflict
+from core.i18n import gettext as _
+from core.jobs import look
+from core.model import fields_of, model_of
+from core.numbering import rehearsing
+from core.recognise import LINE
+from core.records import CHUNK, Done, records
+from core.transfer.draft_tables import core_import, core_import_row
+from core.transfer.facts import Draft, draft, locked
+from core.transfer.lines import Line, Shape, as_stored
+
+COUNTED = ("created", "changed", "same", "skipped", "refused")
+Tell = Callable[[int, int], None]
+Stop = Callable[[], bool]
+_rows = core_import_row.c
+
+
+class Overtaken(Exception):
+    """Another process has done this chunk meanwhile."""
+
+
+class _Work:
+    """One import, its rows and how they are read; the same for the dry run."""
+
+    def __init__(self, one: Draft, *, dry: bool) -> None:
+        self.one, self.dry = one, dry
+        self.gate = records(model_of(one.model))
+        self.shape = Shape.of(one)
+        self.chain = [tuple(one.keys), ()] if one.keys else self.shape.key_chain
+        self.earlier: set[int] | None = set() if dry else None
+        others = (core_import.c.model == one.model) & (core_import.c.id != one.id) & core_import.c.batch_id.is_not(None)
+        self.has_memory = db.session.execute(select(core_import.c.id).where(others).limit(1)).first() is not None
+
+    def store(self, lot: Sequence[Any], lines: Sequence[Line]) -> list[Done]:
+        """Put some rows through the gate; those with a wrong link or shape do not get there, but are told all their other faults too."""
+        self.shape.resolve(lines)
+        answers: dict[int, Done] = {}
+        good: list[int] = []
+        for at, line in enumerate(lines):
+            if line.errors:
+                answers[at] = Done(at, action="refused", errors={**self.gate.clean(line.values)[1], **line.errors})
+            else:
+                good.append(at)
+        memory = self._memory(lot)
+        before = {place: memory[lot[at].line] for place, at in enumerate(good) if lot[at].line in memory}
+        done = self.gate.create_many(
+            [lines[at].values for at in good], keys=self.chain, skip=self.one.known == "skip", lines=before, earlier=self.earlier
+        )
+        answers |= dict(zip(good, done, strict=True))
+        self._forgive({at: memory[lot[at].line] for at, one in answers.items() if one.errors and lot[at].line in memory}, answers)
+        return [answers[at] for at in range(len(lot))]
+
+    def _forgive(self, wrong: dict[int, int], answers: dict[int, Done]) -> None:
+        """A wrong line that somebody has corrected in an earlier import is wrong in the file still, but known."""
+        if wrong:
+            stored = {record.id: record for record in self.gate.many(wrong.values())}
+            for at, record_id in wrong.items():
+                if record_id in stored:
+                    answers[at] = Done(at, stored[record_id], "same", matched=LINE)
+
+    def _memory(self, lot: Sequence[Any]) -> dict[int, int]:
+        """{line: id of the record} that the same lines of earlier imports of this model became."""
+        if not self.has_memory or not lot:
+            return {}
+        wanted = select(_rows.line, _rows.hash, _rows.record_id).join(core_import, core_import.c.id == _rows.import_id)
+        wanted = wanted.where(
+            core_import.c.model == self.one.model, core_import.c.id != self.one.id, _rows.record_id.is_not(None),
+            among(_rows.hash, {row.hash for row in lot}),
+        )  # fmt: skip
+        found = {(row.line, row.hash): row.record_id for row in db.session.execute(wanted.order_by(_rows.import_id))}
+        return {row.line: found[row.line, row.hash] for row in lot if (row.line, row.hash) in found}
+
+
+# -- all of it --------------------------------------------------------------------------------------------------------
+
+
+def start(import_id: int, *, dry: bool) -> None:
+    """Note that the rows are gone through now; the counts begin anew unless some of them are stored already."""
+    row = locked(import_id)
+    values: dict[str, Any] = {"state": "checking" if dry else "running", "changed_at": now(), "cancel_asked": False, "sentence": None}
+    if row.batch_id is None:
+        values |= {"position": 0, "read": 0, **dict.fromkeys(COUNTED, 0)}
+    db.session.execute(update(core_import).where(core_import.c.id == import_id).values(values))
+
+
+def run_chunks(import_id: int, *, dry: bool, tell: Tell | None = None, stop: Stop | None = None) -> Draft:
+    """Put all rows that wait through the gate; commits after each chunk.
+
+    In a dry run each chunk is rolled back, and what would have become of its rows is noted. Stops after a chunk when
+    `drafts.cancel` asked for it or ``stop`` says so; the import can be resumed then, also by another process.
+    """
+    row = locked(import_id)
+    if row.state not in ("queued", "running", "checking"):
+        raise Conflict(_("This import was stopped or taken back by somebody else meanwhile."))
+    db.session.execute(update(core_import).where(core_import.c.id == import_id).values(state="checking" if dry else "running"))
+    one = draft(import_id)
+    db.session.commit()
+    if one.cancel_asked:
+        _end(import_id, "draft" if dry else "cancelled")
+        return draft(import_id)
+    with _one_batch(one):
+        work = _Work(one, dry=dry)
+        position, read = one.position, one.read
+        db.session.commit()
+        while lot := _waiting(import_id, position):
+            lines = work.shape.lines([(row.line, json.loads(row.cells)) for row in lot])
+            db.session.commit()
+            try:
+                asked = _chunk(work, lot, lines, position)
+            except Overtaken:
+                db.session.rollback()
+                one = draft(import_id)
+                position, read = one.position, one.read
+                db.session.commit()
+                continue
+            position, read = lot[-1].line, read + len(lot)
+            if tell is not None:
+                tell(read, one.total)
+            if asked or (stop is not None and stop()):
+                _end(import_id, "draft" if dry else "cancelled", position=0 if dry else position)
+                return draft(import_id)
+        _finish(work)
+    return draft(import_id)
+
+
+@contextmanager
+def _one_batch(one: Draft) -> Any:
+    with journal.batch(_("Import of %(file)s", file=one.file_name), known=one.batch_id):
+        yield
+
+
+def _waiting(import_id: int, position: int) -> Sequence[Any]:
+    wanted = select(_rows.line, _rows.cells, _rows.hash).where(_rows.import_id == import_id, _rows.line > position)
+    wanted = wanted.where(_rows.state == "waiting")
+    # Beside the transaction: other people's saves come in between two chunks.
+    with look() as connection:
+        return connection.execute(wanted.order_by(_rows.line).limit(CHUNK)).all()
+
+
+def _chunk(work: _Work, lot: Sequence[Any], lines: Sequence[Line], position: int) -> bool:
+    """One chunk, committed; returns whether somebody asked to stop."""
+    one = work.one
+    row = locked(one.id)
+    if row.state not in ("running", "checking"):
+        raise Conflict(_("This import was stopped or taken back by somebody else meanwhile."))
+    if row.position != position:
+        raise Overtaken
+    token = rehearsing.set(work.dry)
+    try:
+        answers = work.store(lot, lines)
+    finally:
+        rehearsing.reset(token)
+    values = {"position": lot[-1].line, "changed_at": now(), "read": core_import.c.read + len(lot)}
+    if work.dry:
+        db.session.rollback()
+        if locked(one.id).position != position:
+            raise Overtaken
+    else:
+        values["batch_id"] = journal.batch_id()
+    _note(one.id, lot, answers, dry=work.dry)
+    values |= {name: core_import.c[name] + count for name, count in Counter(done.action for done in answers).items()}
+    db.session.execute(update(core_import).where(core_import.c.id == one.id).values(values))
+    db.session.commit()
+    return bool(row.cancel_asked)
+
+
+_WRITE = (
+    update(core_import_row)
+    .where(_rows.import_id == bindparam("of"), _rows.line == bindparam("at"))
+    .values(state=bindparam("s"), expected=bindparam("x"), record_id=bindparam("r"), matched=bindparam("m"), errors=bindparam("e"))
+)
+# One statement instead of 500, which are read and planned one by one.
+_PG_WRITE = text(
+    "UPDATE core_import_row AS r SET state = g.s, expected = g.x, record_id = g.r, matched = g.m, errors = g.e"
+    " FROM unnest(:at, :s, :x, :r, :m, :e) AS g (at, s, x, r, m, e) WHERE r.import_id = :of AND r.line = g.at"
+).bindparams(*(bindparam(name, type_=ARRAY(Integer if name in "at r".split() else Text)) for name in "at s x r m e".split()))
+
+
+def _note(import_id: int, lot: Sequence[Any], answers: Sequence[Done], *, dry: bool) -> None:
+    """Write what became of rows, or would, into them."""
+    facts = [
+        {
+            "at": row.line, "s": "waiting" if dry else done.action, "x": done.action if dry else None,
+            "r": None if dry or done.record is None else done.record.id, "m": as_stored(done.matched),
+            "e": json.dumps(done.errors, ensure_ascii=False) if done.errors else None,
+        }
+        for row, done in zip(lot, answers, strict=True)
+    ]  # fmt: skip
+    if db.is_sqlite:
+        db.session.execute(_WRITE, [{"of": import_id, **one} for one in facts])
+    else:
+        db.session.execute(_PG_WRITE, {"of": import_id, **{name: [one[name] for one in facts] for name in facts[0]}})
+
+
+def _end(import_id: int, state: str, **values: Any) -> None:
+    over = {"state": state, "changed_at": now(), "cancel_asked": False, **values}
+    db.session.execute(update(core_import).where(core_import.c.id == import_id).values(over))
+    db.session.commit()
+
+
+def _finish(work: _Work) -> None:
+    if work.dry:
+        _end(work.one.id, "draft", checked=True, position=0)
+        return
+    row = locked(work.one.id)
+    if row.state != "done":
+        facts = {name: [None, getattr(row, name)] for name in ("read", "created", "changed", "same", "refused")}
+        if row.skipped:
+            facts["skipped"] = [None, row.skipped]
+        journal.write(work.one.model, 0, "import", {"file": [None, work.one.file_name], **facts})
+        _end(work.one.id, "done", finished_at=now(), batch_id=journal.batch_id())
+        _settle_search()
+        db.session.commit()
+
+
+def _settle_search() -> None:
+    from core.search import settle
+
+    settle(db.session.connection())
+
+
+# -- one row ----------------------------------------------------------------------------------------------------------
+
+
+def fix(one: Draft, line: int, texts: Mapping[str, str]) -> None:
+    """Correct one refused row and put it through the gate alone; before the import has run it is only tried. Never commits."""
+    row = db.session.execute(select(core_import_row).where(_rows.import_id == one.id, _rows.line == line)).first()
+    dry = one.batch_id is None
+    if row is None or row.cells is None or (row.expected if row.state == "waiting" else row.state) != "refused":
+        raise Conflict(_("This row is not wrong, or its texts are not kept any more."))
+    cells = json.loads(row.cells)[: len(one.heading)]
+    cells += [""] * (len(one.heading) - len(cells))
+    for heading, typed in texts.items():
+        if heading not in one.heading:
+            raise Broken(_("This file has no column “%(name)s”.", name=heading[:60]))
+        cells[one.heading.index(heading)] = typed
+    locked(one.id)
+    with _one_batch(one):
+        work = _Work(one, dry=dry)
+        token = rehearsing.set(dry)
+        try:
+            if dry:
+                with _taken_back():
+                    answers = work.store([row], work.shape.lines([(line, cells)]))
+            else:
+                answers = work.store([row], work.shape.lines([(line, cells)]))
+        finally:
+            rehearsing.reset(token)
+        _note(one.id, [row], answers, dry=dry)
+    kept = json.dumps(cells, ensure_ascii=False, separators=(",", ":"))
+    db.session.execute(update(core_import_row).where(_rows.import_id == one.id, _rows.line == line).values(cells=kept))
+    if (action := answers[0].action) != "refused" and (one.batch_id is not None or one.checked):
+        moved = {action: core_import.c[action] + 1, "refused": core_import.c.refused - 1, "changed_at": now()}
+        db.session.execute(update(core_import).where(core_import.c.id == one.id).values(moved))
+
+
+@contextmanager
+def _taken_back() -> Any:
+    inside = db.session.begin_nested()
+    try:
+        yield
+    finally:
+        inside.rollback()
+
+
+def words(model: type, errors: Mapping[str, str]) -> str:
+    """What is wrong with a row, in one cell: each sentence behind the name of its field."""
+    fields = fields_of(model)
+    return " ".join(fields[name].title + _(": ") + text if name in fields else text for name, text in errors.items())
