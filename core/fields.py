@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,13 +114,15 @@ class Declared:
 
 
 def field(
-    *, label: str | None = None, help: str = "", unique: bool = False, default: Any = None, choices: Iterable[str] | str | None = None,
-    long: bool = False, kind: str | None = None, search: bool = False, index: bool = False, readonly: bool = False, hidden: bool = False,
+    *, label: str | None = None, help: str = "", unique: bool = False, default: Any = None,
+    choices: Iterable[str] | Mapping[str, str] | str | None = None, long: bool = False, kind: str | None = None, search: bool = False,
+    index: bool = False, readonly: bool = False, hidden: bool = False,
     max_length: int | None = None, sensitive: bool = False, number: str | None = None, required: bool | None = None,
 ) -> Any:  # fmt: skip
     """One thing a record knows; its kind follows from the annotation (``Mapped[date | None]``).
 
-    ``choices`` seeds a dictionary that administrators edit, or names one; ``search`` lets the search box find it;
+    ``choices`` seeds a dictionary that administrators edit, or names one; its keys make the labels, unless they come with
+    labels of their own (``{"hong_kong": "Hong Kong"}``). ``search`` lets the search box find it;
     ``number`` is the pattern of a number rule (``"C{yyyy}-{00000}"``), ``kind`` overrides the annotation.
     """
     spec = dict(locals())

@@ -8,7 +8,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, get_args, get_origin
 
 from flask_appbuilder import Model as FabModel
@@ -33,6 +33,7 @@ FabModel.metadata.naming_convention = {
 _models: dict[str, type] = {}
 _halves: dict[type, frozenset[str]] = {}
 _option_seeds: dict[str, tuple[str, list[str]]] = {}
+_option_labels: dict[str, dict[str, str]] = {}
 _extensions: list[tuple[type, str, Any]] = []
 loading: dict[str, str] = {"addon": "core"}
 """Which addon's files are being read; set by `core.addons` while it loads."""
@@ -53,6 +54,11 @@ def model_of(table: str) -> type:
 def option_seeds() -> dict[str, tuple[str, list[str]]]:
     """Dictionaries that code asks for: key → (addon, option keys), in the order written."""
     return _option_seeds
+
+
+def option_labels(dictionary: str) -> dict[str, str]:
+    """The English labels that code gives with the options of a dictionary: key → label; empty where the keys say enough."""
+    return _option_labels.get(dictionary, {})
 
 
 def words(name: str) -> str:
@@ -191,6 +197,7 @@ def _build_field(
         else:
             made.choices = f"{cls.__tablename__}.{name}"
             _option_seeds[made.choices] = (addon, list(spec["choices"] or []))
+            _option_labels[made.choices] = dict(spec["choices"]) if isinstance(spec["choices"], Mapping) else {}
     column = mapped_column(
         name, made.kind.column_type(made), nullable=not made.required or made.number_rule is not None, unique=spec["unique"] or None,
         index=spec["index"] or None, active_history=True, info=info,
