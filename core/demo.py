@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select
 
 from core import addons, journal
 from core.accounts import hash_password, password_problem
-from core.context import acting, actor, clock, now, today
+from core.context import acting, actor, clock, now
 from core.db import db
 from core.demo_bulk import Row, analyse, pour
 from core.demo_words import Words
@@ -47,7 +47,8 @@ DEPARTMENTS = {
 # Login, name, language, what he does, and his posts: (department, title in the three languages), the primary one first.
 STAFF = [
     ("zhou.lan", "周岚", "zh_Hans", "director", [("head", "Managing director", "总经理", "總經理")]),
-    ("chen.wei", "陈伟", "zh_Hans", "manager", [("east", "Sales manager", "业务经理", "業務主管"), ("sales", "Deputy head", "副总监", "副總監")]),
+    ("chen.wei", "陈伟", "zh_Hans", "manager",
+     [("east", "Sales manager", "业务经理", "業務主管"), ("sales", "Deputy head", "副总监", "副總監")]),
     ("li.na", "李娜", "zh_Hans", "sales", [("east", "Salesperson", "业务员", "業務員")]),
     ("zhang.min", "张敏", "zh_Hans", "sales", [("east", "Salesperson", "业务员", "業務員")]),
     ("huang.jie", "黄杰", "zh_Hans", "manager", [("south", "Sales manager", "业务经理", "業務主管")]),
@@ -58,7 +59,7 @@ STAFF = [
     ("zhao.jing", "赵静", "zh_Hans", "counsel", [("legal", "Head of legal", "法务总监", "法務長")]),
     ("sun.lei", "孙磊", "zh_Hans", "lawyer", [("legal", "Lawyer", "律师", "律師"), ("south", "Adviser", "顾问", "顧問")]),
     ("peter.clark", "Peter Clark", "en", "lawyer", [("legal", "Lawyer", "律师", "律師")]),
-]
+]  # fmt: skip
 TEAMS = {("Key accounts", "重点客户组", "重點客戶小組"): "chen.wei li.na lin.shufen anna.smith sun.lei"}
 
 
@@ -91,6 +92,7 @@ class DemoFirm:
     facts: dict[str, Any] = field(default_factory=dict)
     """What an addon leaves for those that depend on it, by a name of its own."""
     tell: Callable[[str], None] = print
+    now: datetime = field(default_factory=lambda: now().replace(second=0, microsecond=0))
 
     @property
     def big(self) -> bool:
@@ -112,8 +114,8 @@ class DemoFirm:
 
     def moment(self, days_ago: float) -> datetime:
         """A moment in office hours (UTC), so many days before now and never later than now."""
-        day = now() - timedelta(days=days_ago)
-        return min(day.replace(hour=self.pick.randrange(1, 9), minute=self.pick.randrange(60), second=0, microsecond=0), now())
+        day = self.now - timedelta(days=days_ago)
+        return min(day.replace(hour=1 + int(8 * self.pick.random()), minute=int(60 * self.pick.random())), self.now)
 
     def give(self, role: Any, *does: str) -> None:
         """Give a role of an addon's ``rules.py`` to the people who do one of these things."""
@@ -147,7 +149,7 @@ class DemoFirm:
             db.session.commit()
             db.session.expunge_all()
         self.made[model.__tablename__] = [*self.made.get(model.__tablename__, []), *made] if not self.big else made
-        self.tell(f"{label}: {len(made):,}")
+        self.tell(f"{label}: {len(made):,} made")
         return made
 
     def change(self, model: Any, record_id: int, at: datetime, who: int | None, values: dict[str, Any]) -> None:
@@ -271,6 +273,3 @@ def _crowd(firm: DemoFirm, ids: dict[str, int], password_hash: str) -> None:
 def _lots(found: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     for start in range(0, len(found), size):
         yield found[start : start + size]
-
-
-__all__ = ["TITLE", "DemoFirm", "Person", "insert", "make_firm", "today", "what_is_there"]

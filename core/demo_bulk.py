@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
@@ -47,16 +48,20 @@ def pour(model: Any, rows: Iterable[Row], told: Any = None) -> range:
             lot = list(islice(source, CHUNK))
             made = [shape.complete(first + count + place, row) for place, row in enumerate(lot)]
             count += len(made)
-            words = clerk.submit(_words, [[(values[key], kind) for key, kind in searched] for values in made]) if made else None
+            asked = [([(values[key], kind) for key, kind in searched], str(values[shape.title] or "")) for values in made]
+            answer = clerk.submit(_words, asked) if made else None
             if waiting is not None:
+                texts, keys = waiting[1].result()
+                for values, key in zip(waiting[0], keys, strict=True):
+                    values["title_key"] = key
                 _insert(table, waiting[0])
-                search.add(db.session(), model, waiting[0][0]["id"], waiting[1].result())
+                search.add(db.session(), model, waiting[0][0]["id"], texts)
                 db.session.commit()
                 if told is not None:
                     told(waiting[0][-1]["id"] - first + 1)
             if not made:
                 break
-            waiting = made, words
+            waiting = made, answer
     if count:
         for one in shape.numbers.values():
             one.store()
@@ -80,8 +85,9 @@ def _count_on(table: Any, last: int) -> None:
     set_last_id(db.session.connection(), table.name, last)
 
 
-def _words(records: list[list[tuple[Any, str]]]) -> list[str]:
-    return [search.words_of(pairs) for pairs in records]
+def _words(asked: list[tuple[list[tuple[Any, str]], str]]) -> tuple[list[str], list[str]]:
+    """The tokens and the sort keys of some records: what the second process is asked for."""
+    return [search.words_of(pairs) for pairs, _title in asked], [title_key(title) for _pairs, title in asked]
 
 
 class _Shape:
@@ -106,7 +112,6 @@ class _Shape:
         made["id"], made["version"], made["custom"] = record_id, 1, None
         made["created_at"] = made["changed_at"] = moment
         made["created_by_id"] = made["changed_by_id"] = who
-        made["title_key"] = title_key(str(made[self.title] or ""))
         return made
 
 
@@ -132,20 +137,22 @@ class _Numbers:
         self.rule = db.session.connection().execute(select(rule).where(rule.c.key == self.key)).one()
         self.period, self.number = self.rule.period or "", self.rule.next_number
         self.zone = zone_of(setting("firm.zone"))
-        self.day = (None, None)
+        self.on: Any = None
 
     def next(self, moment: datetime) -> str:
         """The number of a record made at ``moment``."""
-        if moment.date() != self.day[0]:
-            # Office hours lie within one day of the firm's zone.
-            self.day = moment.date(), moment.replace(tzinfo=UTC).astimezone(self.zone).date()
-        day = self.day[1]
-        period = max(period_of(self.rule.reset, day), self.period)
-        self.number = self.number if period == self.period else 1
-        self.period = period
-        found = write_number(self.rule.pattern, self.number, day, period)
+        if moment.date() != self.on:
+            self.on, day = moment.date(), moment.replace(tzinfo=UTC).astimezone(self.zone).date()
+            period = max(period_of(self.rule.reset, day), self.period)
+            self.number = self.number if period == self.period else 1
+            self.period = period
+            # All that the day decides, once a day; the run of zeros is what is left.
+            zeros = re.search(r"\{(0+)\}", self.rule.pattern)
+            before, after = self.rule.pattern[: zeros.start()], self.rule.pattern[zeros.end() :]
+            self.parts = [write_number(f"{one}{{0}}", 0, day, period)[:-1] for one in (before, after)]
+            self.width = len(zeros[1])
         self.number += 1
-        return found
+        return f"{self.parts[0]}{self.number - 1:0{self.width}d}{self.parts[1]}"
 
     def store(self) -> None:
         """Let the rule go on after the last number given here."""

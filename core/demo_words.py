@@ -36,7 +36,7 @@ EN_B = "wood field bridge gate land port side view point line mark ford dale cre
 EN_TRADES = "Logistics Trading Electronics Foods Textiles Machinery Software Medical Energy Packaging Motors Media Furniture".split()
 EN_FORMS = "Ltd Inc Co. LLC GmbH Group".split()
 EN_STREETS = "High Street|Station Road|Park Avenue|Mill Lane|Church Street|Queen's Road|Harbour Road".split("|")
-MOBILES = ["13%d" % one for one in range(10)] + ["15%d" % one for one in (0, 1, 2, 3, 5, 6, 7, 8, 9)] + ["18%d" % one for one in range(10)]
+MOBILES = [f"{one}{two}" for one in (13, 15, 18) for two in range(10)]
 
 
 class Words:
@@ -67,7 +67,8 @@ class Words:
         number = self.pick.randrange(1, 999)
         if self.language not in STREETS:
             return f"{number} {self.pick.choice(EN_STREETS)}, {city}"
-        return f"{city}{'市' if self.language == HANS else ''}{self.pick.choice(STREETS[self.language])}{number}{'号' if self.language == HANS else '號'}"
+        street = self.pick.choice(STREETS[self.language])
+        return f"{city}市{street}{number}号" if self.language == HANS else f"{city}{street}{number}號"
 
     def mobile(self) -> str:
         """A mobile number in the style of the language's offices."""

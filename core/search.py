@@ -20,7 +20,10 @@ from core.i18n import gettext as _
 from core.model import FabModel, fields_of, is_half
 from core.search_words import All, Token, question, title_key, tokens
 
-__all__ = ["add", "create_search", "drop_search", "index_records", "look_up", "matches", "rebuild", "search_fields", "settle", "title_key", "words_of"]
+__all__ = [
+    "add", "create_search", "drop_search", "index_records", "look_up", "matches", "rebuild", "search_fields", "settle", "title_key",
+    "words_of",
+]  # fmt: skip
 
 KINDS_SEARCHED = ("text", "long", "code", "email", "phone")
 LONGEST_QUESTION = 200

@@ -45,7 +45,10 @@ def demo(firm):
 
 
 def _one(pick, weights):
-    return pick.choices(list(weights), list(weights.values()))[0]
+    return pick.choices(*_drawn[id(weights)])[0]
+
+
+_drawn = {id(one): (list(one), list(one.values())) for one in (CATEGORIES, SOURCES, STATUSES, LEVELS)}
 
 
 def _clients(firm, owners):
