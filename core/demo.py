@@ -25,6 +25,7 @@ from core.i18n import LANGUAGES
 from core.model import model_label, models
 from core.people import Department, MortiseUser, Post, RoleRow, Team
 from core.records import records
+from core.seeding import seeded
 
 TITLE = "Demo firm"
 """The batch of everything that belongs to it: by this it is found again when it is to go."""
@@ -207,17 +208,12 @@ def what_is_there() -> str:
         if model.addon == "core" and model not in (Department, Post, Team):
             continue
         count = db.session.connection().execute(select(func.count()).select_from(model.__table__)).scalar() or 0
-        if count > _seeded(table):
+        if count > len(seeded(table)):
             found.append(f"{count:,} {model_label(model, many=True)}")
     users = db.session.connection().execute(select(func.count()).select_from(MortiseUser.__table__)).scalar() or 0
     if users > 1:
         found.append(f"{users:,} {model_label(MortiseUser, many=True)}")
     return ", ".join(found)
-
-
-def _seeded(table: str) -> int:
-    """How many rows the table's own addon brings along."""
-    return 0
 
 
 def _people(firm: DemoFirm, password_hash: str) -> None:

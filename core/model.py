@@ -183,7 +183,7 @@ def _build_field(
             "use str, int, Decimal, date, datetime or bool."
         )
     made.kind = KINDS[kind]
-    for key in ("unique", "default", "search", "max_length", "sensitive", "long"):
+    for key in ("unique", "default", "search", "max_length", "sensitive", "long", "translated"):
         setattr(made, key, spec[key])
     made.number_rule = spec["number"]
     made.indexed = spec["index"] or spec["unique"]
@@ -263,7 +263,9 @@ class Recorded:
         from core.rules import sees_title
 
         model: Any = type(self)
-        return str((getattr(self, model.title_field, None) if sees_title(model) else None) or f"#{self.id}")  # type: ignore[attr-defined]
+        value = getattr(self, model.title_field, None) if sees_title(model) else None
+        title = model.__fields__.get(model.title_field)
+        return str((title.text(value) if title is not None and title.translated else value) or f"#{self.id}")  # type: ignore[attr-defined]
 
 
 def _title_of(fields: dict[str, Field]) -> str:
