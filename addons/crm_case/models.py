@@ -59,7 +59,7 @@ class CaseNote(Model):
 
     case: Mapped[Case] = link(part_of=True)
     kind: Mapped[str] = field(choices=["follow_up", "receipt", "business_trip", "other"], default="follow_up", label="Note kind")
-    subject: Mapped[str] = field(search=True, label="What happened")
+    subject: Mapped[str] = field(search=True, label="What was done")
     done_on: Mapped[date | None] = field(label="Date")
     amount: Mapped[Decimal | None] = field(help="Money received, or spent on the trip")
     details: Mapped[str | None] = field(long=True)

@@ -15,7 +15,7 @@ rule(Case, head_of_cases, "read create edit close reopen delete transfer share b
 
 for role in (agent, lawyer, head_of_cases):
     # Whoever opens a case chooses its client, and has to find out whom the firm acts for already.
-    rule(Client, role, "read")
+    rule(Client, role, "read", scope="all")
     rule(Stage, role, "read")
     rule(CaseNote, role, "read create edit print")
 rule(CaseNote, head_of_cases, "delete export")

@@ -17,13 +17,13 @@ class CaseView(View, model=Case):
     calendar = "due_on"
     panels = [CaseNote]
 
-    @action(_("Close"), confirm=_("Close the selected cases?"), icon="check", verb="close")
+    @action(_("Close case"), confirm=_("Close the selected cases?"), icon="check", verb="close")
     def close(self, cases):
         """Close cases that are open."""
         done = sum(service.close(case) for case in cases)
         return ngettext("%(count)s case was closed.", "%(count)s cases were closed.", done)
 
-    @action(_("Reopen"), icon="refresh", verb="reopen")
+    @action(_("Reopen case"), icon="refresh", verb="reopen")
     def reopen(self, cases):
         """Open closed cases again."""
         done = sum(service.reopen(case) for case in cases)
