@@ -30,7 +30,14 @@ def commands(add: Callable[..., argparse.ArgumentParser]) -> None:
 def _demo(chosen: Any) -> int:
     from core.cli.house import house
     from core.demo import make_firm
+    from core.demo_removal import remove_firm
 
+    if chosen.remove:
+        with house():
+            for sentence in remove_firm(chosen.force, say):
+                print(sentence)
+        say("The demo firm is gone.")
+        return 0
     with house():
         firm, password = make_firm(chosen.language, chosen.clients, chosen.password, say)
     for one in firm.people[:15]:

@@ -60,7 +60,8 @@ def test_an_agent_keeps_notes_but_does_not_close_cases(office, create, login_as,
     agent = login_as(office["wu"])
     assert "Close case" not in agent.get(f"/crm_case/{case.id}").text
     assert agent.post("/crm_case/_bulk", data={"action": "close", "ids": str(case.id), "confirmed": "1"}).status_code == 404
-    note = api_as(office["wu"]).post("/api/v1/crm_case_note/", json={"case": case.id, "kind": "receipt", "subject": "首付款", "amount": 5000})
+    values = {"case": case.id, "kind": "receipt", "subject": "首付款", "amount": 5000}
+    note = api_as(office["wu"]).post("/api/v1/crm_case_note/", json=values)
     assert note.status_code == 201, note.json
 
 
@@ -97,23 +98,20 @@ def test_a_client_with_cases_stays_and_sleeping_cases_count_as_well(office, crea
     assert api.get("/api/v1/crm_case_note/").json["result"][0]["subject"] == "电话沟通"
 
 
-def test_a_stage_that_the_firm_renamed_or_removed_is_not_brought_back(office, app):
+def test_a_stage_that_the_firm_renamed_or_removed_is_not_brought_back(create):
     from core.seeding import seed_data
 
-    Stage = type(records_of("crm_stage")[0])
-    gate = records(Stage)
-    before = {one.name for one in records_of("crm_stage")}
-    taken, withdrawn = (next(one for one in records_of("crm_stage") if one.name == name) for name in ("Taken on", "Withdrawn"))
-    gate.edit(taken, {"name": "收案登记"})
-    gate.delete(withdrawn)
+    extra = create("crm_stage", name="Extra")
+    gate = records(type(extra))
+
+    def stages():
+        return {one.name: one for one in gate.find(limit=100).rows}
+
+    before = set(stages())
+    gate.edit(stages()["Taken on"], {"name": "收案登记"})
+    gate.delete(stages()["Withdrawn"])
     assert seed_data() == 0
-    assert {one.name for one in records_of("crm_stage")} == before - {"Taken on", "Withdrawn"} | {"收案登记"}
-
-
-def records_of(table):
-    from core.model import model_of
-
-    return records(model_of(table)).find(limit=100).rows
+    assert set(stages()) == before - {"Taken on", "Withdrawn"} | {"收案登记"}
 
 
 READS = {
