@@ -93,6 +93,7 @@ class DemoFirm:
     facts: dict[str, Any] = field(default_factory=dict)
     """What an addon leaves for those that depend on it, by a name of its own."""
     tell: Callable[[str], None] = print
+    changes: int = 0
     now: datetime = field(default_factory=lambda: now().replace(second=0, microsecond=0))
 
     @property
@@ -157,6 +158,10 @@ class DemoFirm:
         """Change a record as a person would have done it then; the journal keeps it."""
         with self.at(at, who):
             records(model).edit(record_id, values)
+        self.changes += 1
+        if self.changes % 100 == 0:
+            db.session.commit()
+            db.session.expunge_all()
 
     @contextmanager
     def at(self, moment: datetime, who: int | None) -> Iterator[None]:

@@ -13,7 +13,7 @@ from core.people import MortiseUser
 from core.records import records
 from core.testing import both_databases
 
-PASSWORD = "long enough 77"  # noqa: S105 - of people who live for one test
+PASSWORD = "long enough 77"
 
 
 def quiet(_line):
