@@ -16,3 +16,4 @@ from core import (  # noqa: F401
     settings,
     state,
 )
+from core.transfer import export_jobs  # noqa: F401
