@@ -53,7 +53,7 @@ class Resource(ModelRestApi):
     model: type
     allow_browser_login = True
     csrf_exempt = False
-    base_permissions = ["can_get", "can_get_list", "can_info", "can_post", "can_put", "can_delete"]
+    base_permissions = ["can_get", "can_get_list", "can_info", "can_export", "can_post", "can_put", "can_delete"]
     method_permission_name: dict[str, str] = {}
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class Resource(ModelRestApi):
         table = self.model.__tablename__
         self.appbuilder, self.endpoint, self.route_base = appbuilder, f"api_{table}", f"/api/v1/{table}"
         self.blueprint = Blueprint(self.endpoint, __name__, url_prefix=self.route_base)
-        for name in ("get_list", "post", "info", "groups", "get", "put", "delete"):
+        for name in ("get_list", "post", "info", "groups", "export", "get", "put", "delete"):
             for url, methods in getattr(type(self), name)._urls:
                 self.blueprint.add_url_rule(url, name, partial(getattr(type(self), name), self), methods=methods)
         return self.blueprint
@@ -129,6 +129,17 @@ class Resource(ModelRestApi):
         from core.web.group_api import group_answer
 
         return jsonify(group_answer(self.model))
+
+    @expose("/_export", methods=["GET"])
+    @protect()
+    @permission_name("export")
+    def export(self, **_kwargs: Any) -> Response:
+        """All records that meet the filter, as a streamed CSV file."""
+        from core.web.export_pages import csv_answer
+
+        question, names = list_question(), request.args.get("columns", "")
+        fields = [one.strip() for one in names.split(",") if one.strip()]
+        return csv_answer(self.model, question["filter"], question["search"], question["order"], fields)
 
     @expose("/<pk>", methods=["GET"])
     @protect()

@@ -99,7 +99,8 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
         bulk_url=f"{path}_bulk",
         columns_url=f"{path}_columns",
         may_share_columns=bool(may("edit", Setting)),
-        export_url=address(f"{path}_export", **state) if may("export", model) else "",
+        export_url=address(f"{path}_export/ask", **state) if may("export", model) else "",
+        export_action=f"{path}_export/ask",
         rows=rows_of(model, fields, found.rows),
         grouped=grouped,
         group_choices=choices(model, view.fields()),
@@ -118,6 +119,7 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
         filter_fields=filter_choices(known, named_in(tree, known)),
         table=model.__tablename__,
     )
+    page.ticks = bool(page.actions or page.export_url)
     page.facets = facets(tree, known)
     for facet in page.facets:
         facet.remove_url = address(path, **{**state, "filter": facet.rest})
@@ -149,12 +151,13 @@ def more_rows(view: View, query: dict[str, str]) -> SimpleNamespace:
     fields = view.column_fields(chosen_columns(model.__tablename__))
     found, order, note = _found(records(model), view, query, tree, words, count=False)
     state = {"filter": write_filter(tree), "q": words, "order": order}
+    ticks = bool(list_actions(view)) or bool(may("export", model))
     return SimpleNamespace(
         rows=rows_of(model, fields, found.rows),
-        actions=list_actions(view),
+        ticks=ticks,
         note=note,
         more_url=address(path, **state, after=found.next) if found.next else "",
-        width=len(fields) + bool(list_actions(view)),
+        width=len(fields) + ticks,
     )
 
 
