@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from flask import Blueprint, current_app, redirect, render_template, request, send_file, session
+from flask import Blueprint, current_app, redirect, render_template, request, send_file
 from werkzeug.wrappers import Response
 
 from core.context import acting, actor, today
@@ -23,6 +23,7 @@ from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.job_list import job_memory
 from core.model import model_label
+from core.preferences import chosen_columns
 from core.records import records
 from core.rules import may
 from core.web.facets import facets, read_filter, write_filter
@@ -167,7 +168,7 @@ def _ticked(form: Any) -> list[int]:
 
 
 def _shown(view: View) -> list[str]:
-    return [one.name for one in view.column_fields(session.get("columns", {}).get(view.model.__tablename__, []))]
+    return [one.name for one in view.column_fields(chosen_columns(view.model.__tablename__))]
 
 
 def _fields(view: View, form: Any) -> list[str]:

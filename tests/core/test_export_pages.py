@@ -3,9 +3,9 @@
 import ast
 import io
 import os
+import resource
 import subprocess
 import sys
-import resource
 from datetime import timedelta
 
 import pytest
@@ -250,7 +250,8 @@ with house(title="Many"):
     table = model_of("crm_client").__table__
     row = {"status": "signed", "created_at": now(), "modified_at": now(), "version": 1}
     for start in range(0, 100_000, 5_000):
-        db.session.connection().execute(insert(table), [{**row, "name": f"client {n}", "code": f"X{n}"} for n in range(start, start + 5_000)])
+        some = [{**row, "name": f"client {n}", "code": f"X{n}"} for n in range(start, start + 5_000)]
+        db.session.connection().execute(insert(table), some)
     few = {"field": "code", "op": "starts", "value": "X9999"}
     for ending in ("csv", "xlsx"):
         write_export.later(table="crm_client", ending=ending, filter=few)
