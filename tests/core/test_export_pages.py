@@ -3,9 +3,9 @@
 import ast
 import io
 import os
+import resource
 import subprocess
 import sys
-import resource
 from datetime import timedelta
 
 import pytest
