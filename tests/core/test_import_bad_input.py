@@ -29,10 +29,10 @@ def workbook(sheet=b"", strings=b"", repeat=0):
     return packed.getvalue()
 
 
-def lying(data):
-    """The same workbook, whose directory says that its part is small."""
+def saying(size, data):
+    """The same workbook, whose directory says that its part has this size."""
     at = data.index(b"PK\x01\x02")
-    return data[: at + 24] + struct.pack("<I", 1000) + data[at + 28 :]
+    return data[: at + 24] + struct.pack("<I", size) + data[at + 28 :]
 
 
 BAD = {
@@ -41,10 +41,10 @@ BAD = {
     "damaged": ("name,remarks\n甲,很好很好很好很好很好\n".encode() + "乙,坏".encode()[:-1] + b"\n", "damaged in line 3"),
     "300 columns": (b"name" + b",x" * 300 + b"\na\n", "more than 200 columns"),
     "a line without end": (b"name\n" + b"x" * (5 * MB), "does not end"),
-    "a text without end": (workbook(repeat=20), "too large when unpacked"),
-    "200 MB of texts": (workbook(strings=b"<sst>", repeat=200), "too large when unpacked"),
-    "a bomb": (workbook(repeat=1100), "too large when unpacked"),
-    "a bomb that lies": (lying(workbook(repeat=1100)), "too large when unpacked|damaged"),
+    "a text without end": (workbook(repeat=9), "too large when unpacked"),
+    "200 MB of texts": (saying(200 * MB, workbook(strings=b"<sst>", repeat=1)), "too large when unpacked"),
+    "a bomb": (saying(1_200_000_000, workbook(repeat=9)), "too large when unpacked"),
+    "a bomb that lies": (saying(1000, workbook(repeat=9)), "too large when unpacked|damaged"),
     "no workbook": (b"PK\x03\x04 nothing of the kind", "damaged"),
 }
 
