@@ -114,6 +114,9 @@ def run_import(
         with WrongRows(target) as wrong_rows:
             outcome = go_on(one.id, check=check, progress=progress)
             outcome.wrong_file = wrong_rows.keep(draft(one.id))
+    except Busy:
+        # It can be resumed as soon as the database or the disk is free again.
+        raise
     except Problem:
         _forget_when_empty(one.id)
         raise
