@@ -11,7 +11,8 @@ COLUMNS = [
 
 SCHEMA = """
 CREATE TABLE client (id {serial}, name varchar(200) NOT NULL, code varchar(60), category varchar(64), source varchar(64),
-  status varchar(64),  level varchar(64), region varchar(64), phones varchar(200), email varchar(320), address varchar(200), remarks text, birthday date,
+  status varchar(64), level varchar(64), region varchar(64), phones varchar(200), email varchar(320), address varchar(200),
+  remarks text, birthday date,
   owner_id integer, department_id integer, created_at timestamp NOT NULL, changed_at timestamp NOT NULL, version integer NOT NULL,
   title_key varchar(120) {bytewise}, tokens {vector});
 CREATE TABLE contact (id {serial}, client_id integer, name varchar(200), phones varchar(200), email varchar(320));
