@@ -72,6 +72,20 @@ class Records:
         self._may("read")
         return page(self.model, **question)
 
+    def groups(self, by: Sequence[str], **question: Any) -> Any:
+        """How many records there are of each kind; see `core.grouping.groups` for ``filter``, ``search``, ``sums`` and ``limit``."""
+        from core.grouping import groups
+
+        self._may("read")
+        return groups(self.model, by, **question)
+
+    def totals(self, sums: Sequence[str], **question: Any) -> tuple[Any, ...]:
+        """What number fields add up to; see `core.grouping.totals`."""
+        from core.grouping import totals
+
+        self._may("read")
+        return totals(self.model, sums, **question)
+
     def count(self, filter: Any = None, search: str | None = None) -> int:
         """How many records the person may see, exactly."""
         from core.filters import compile_filter

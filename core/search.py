@@ -21,8 +21,8 @@ from core.model import FabModel, fields_of, is_half
 from core.search_words import All, Token, question, title_key, tokens
 
 __all__ = [
-    "add", "create_search", "drop_search", "index_records", "look_up", "matches", "rebuild", "search_fields", "settle", "title_key",
-    "words_of",
+    "add", "anywhere", "create_search", "drop_search", "index_records", "look_up", "matches", "rebuild", "search_fields", "settle",
+    "title_key", "words_of",
 ]  # fmt: skip
 
 KINDS_SEARCHED = ("text", "long", "code", "email", "phone")
@@ -232,6 +232,31 @@ def look_up(model: Any, words: str) -> Hits | None:
     seen = _seen(model)
     visible = [] if seen is None else [_visibly(model, seen, piece) for piece in asked.pieces]
     return Hits(model, _base(model), asked.wanted, visible)
+
+
+def anywhere(words: str, models: Iterable[Any], most: int, without: Iterable[Any] = ()) -> dict[Any, list[int]]:
+    """{model: ids} of up to ``most`` records of any of the ``models`` that the index holds for these words; no right is asked yet.
+
+    One look-up for all models. ``without`` leaves models out that have been answered already.
+    """
+    asked = question(words[:LONGEST_QUESTION])
+    if asked.wanted is None:
+        return {}
+    known = {_base(one): one for one in models}
+    left_out = [_base(one) for one in without]
+    if db.is_sqlite:
+        found = sa.column("core_search_fts", is_literal=True).op("MATCH")(_fts_words(asked.wanted))
+        elsewhere = [~_fts.c.rowid.between(one, one + 0xFFFFFFFF) for one in left_out]
+        query = select(_fts.c.rowid).where(found, *elsewhere)
+    else:
+        marks = "".join(f" & !'m{one.__tablename__}'" for one in without)
+        held = core_search.c.tokens.op("@@")(sa.cast(sa.literal(_ts_words(asked.wanted) + marks, Text), TSQUERY))
+        query = select(core_search.c.id).where(held)
+    hits: dict[Any, list[int]] = {}
+    for number in db.session.execute(query.limit(most)).scalars():
+        if (model := known.get(number >> 32 << 32)) is not None:
+            hits.setdefault(model, []).append(number & 0xFFFFFFFF)
+    return hits
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from core import (  # noqa: F401
     numbering,
     options,
     people,
+    preferences,
     search,
     settings,
     state,

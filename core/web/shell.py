@@ -66,7 +66,7 @@ class Shell:
     @cached_property
     def density(self) -> str:
         """comfortable or compact."""
-        return "compact" if session.get("density") == "compact" else "comfortable"
+        return "compact" if (actor().memo.get("preferences") or {}).get("density") == "compact" else "comfortable"
 
     @cached_property
     def firm(self) -> str:
@@ -225,6 +225,7 @@ def _shell() -> Shell:
 def register(app: Flask) -> None:
     """Give every template its frame, its words and its static files, and the app its screens."""
     import core.web.core_views  # noqa: F401 - people, roles and rights get their views
+    from core.web.find_page import find_page
     from core.web.pages import pages
     from core.web.screens import screens
     from core.web.settings_pages import settings_pages
@@ -232,5 +233,5 @@ def register(app: Flask) -> None:
     app.context_processor(lambda: {"shell": _shell()})
     app.jinja_env.globals.update(_=_, gettext=_, ngettext=ngettext, asset=asset)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    for blueprint in (pages, settings_pages, screens):
+    for blueprint in (pages, find_page, settings_pages, screens):
         app.register_blueprint(blueprint)
