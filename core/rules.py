@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -13,7 +12,6 @@ from core.context import actor, now
 from core.db import db
 from core.fields import Field
 from core.i18n import gettext as _
-from core.i18n import lazy, t
 from core.model import fields_of, is_half, is_owned, part_of
 from core.people import Department, FieldRight, MortiseUser, PersonalRight, Post, RoleRight, RoleRow, Share, Team, assoc_user_role
 from core.rule_lines import (
@@ -31,6 +29,7 @@ from core.rule_lines import (
     rules_of,
     verbs_of,
 )
+from core.verdicts import Grant, Reason, Verdict
 
 __all__ = [
     "EVERYONE", "SCOPES", "VERBS", "WRITES", "Grant", "Reason", "Rights", "Role", "Verdict", "default_scope", "everyone", "forget_rights",
@@ -38,47 +37,6 @@ __all__ = [
 ]  # fmt: skip
 
 QUIET = {"mortise_rules": False}
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One step of an explanation: what kind of fact, in words, and which row or line of code it stands in."""
-
-    kind: str
-    text: str
-    source: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """May it be done, and by which chain of facts."""
-
-    allowed: bool
-    reasons: tuple[Reason, ...] = ()
-
-    def __bool__(self) -> bool:
-        return self.allowed
-
-
-@dataclass(slots=True)
-class Grant:
-    """What one person may do with one model by one verb: scopes that add up, and why."""
-
-    scopes: set[str] = field(default_factory=set)
-    shared: bool = False
-    denied: bool = False
-    facts: list[tuple[str, str, str]] = field(default_factory=list)
-    """(kind, source, role's name) of what the reasons tell; told when somebody asks, since a menu asks for hundreds of grants."""
-
-    @property
-    def reasons(self) -> list[Reason]:
-        """The chain of facts, in the acting person's language."""
-        return [Reason("nothing" if kind == "nobody" else kind, _sentence(kind, role), source) for kind, source, role in self.facts]
-
-    @property
-    def nothing(self) -> bool:
-        """True when no row at all is within reach."""
-        return self.denied or (not self.scopes and not self.shared)
 
 
 @cache
@@ -102,6 +60,13 @@ def _statements() -> tuple[Any, Any, Any]:
         select(literal("d").label("kind"), tree.c.own, tree.c.id),
         select(literal("t"), members.c.left_id, members.c.left_id).where(members.c.right_id == me),
     )
+    share = Share.__table__
+    # Only which models have something that is shared with the person: most have nothing, and their filter is then one column.
+    given = or_(
+        share.c.user_id == me,
+        share.c.department_id.in_(bindparam("departments", expanding=True)),
+        share.c.team_id.in_(bindparam("teams", expanding=True)),
+    )
     rr, fr, pr = RoleRight.__table__, FieldRight.__table__, PersonalRight.__table__
     rows = union_all(
         select(literal("r"), rr.c.role_id, rr.c.model, rr.c.verb, rr.c.scopes, rr.c.shared, rr.c.id).where(rr.c.role_id.in_(roles)),
@@ -109,6 +74,7 @@ def _statements() -> tuple[Any, Any, Any]:
         select(literal("p"), pr.c.user_id, pr.c.model, pr.c.verb, pr.c.scopes, pr.c.denied, pr.c.id).where(
             pr.c.user_id == me, or_(pr.c.until.is_(None), pr.c.until > bindparam("moment"))
         ),
+        select(literal("s"), literal(0), share.c.model, literal(""), literal(""), literal(False), literal(0)).where(given).distinct(),
     )
     return people, places, rows
 
@@ -128,6 +94,7 @@ class Rights:
         self._field_rows: dict[tuple[str, int, str], str] = {}
         self._personal: dict[tuple[str, str], list[tuple[bool, set[str], int]]] = {}
         self._grants: dict[tuple[str, str], Grant] = {}
+        self._shared_models: set[str] = set()
         self._teammates: set[int] | None = None
         self._branches: dict[tuple[type, str], list[Any] | None] = {}
         self._readers: dict[str, list[tuple[int, list[Any]]]] = {}
@@ -150,10 +117,13 @@ class Rights:
             else:
                 self.departments.add(mine)
                 self.below.add(place)
-        facts = {**me, "roles": list(self.roles) or [0], "moment": now()}
+        places_of = {"departments": sorted(self.departments), "teams": sorted(self.teams)}
+        facts = {**me, **places_of, "roles": list(self.roles) or [0], "moment": now()}
         for kind, owner, model, word, text, flag, row_id in db.session.execute(rows, facts, execution_options=QUIET):
             if kind == "r":
                 self._role_rows.setdefault((model, word), {})[owner] = (set(text.split()) - {"none"}, bool(flag), row_id)
+            elif kind == "s":
+                self._shared_models.add(model)
             elif kind == "f":
                 self._field_rows[model, owner, word] = text
             else:
@@ -244,7 +214,7 @@ class Rights:
             if above is None:
                 return None
             found.append(getattr(model, link.key).in_(select(parent.__table__.c.id).where(above)))
-        if grant.shared:
+        if grant.shared and model.__tablename__ in self._shared_models:
             found.append(model.id.in_(self._shared_ids(model, verb)))
         return found
 
@@ -350,19 +320,6 @@ class Rights:
             seen = {name: one for name, one in everything.items() if self.field_access(model, one) != "hidden"}
             kept = self._seen[model] = everything, seen
         return kept[1]
-
-
-_SENTENCES = {
-    "nobody": lazy("Nobody is signed in."),
-    "denial": lazy("This right was taken from you personally."),
-    "level": lazy("You are an administrator."),
-    "grant": lazy("This right was given to you personally."),
-    "nothing": lazy("None of your roles allows it."),
-}
-
-
-def _sentence(kind: str, role: str) -> str:
-    return _("Your role “%(role)s” allows it.", role=t(role)) if kind == "role" else str(_SENTENCES[kind])
 
 
 def _place(model: type) -> tuple[Any, Any]:
