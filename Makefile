@@ -36,7 +36,7 @@ test: .venv/.dev setup ## install what tests need, and run all of them
 quick: .venv/.dev setup ## the fast tests, under three minutes, without a browser
 	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow and not browser and not alone" $(ARGS)
 
-bench: .venv/.dev setup ## measure start, memory and statements, with 3 and with 30 addons
+bench: .venv/.dev setup ## measure pages of a million clients against their floor, start and memory (ARGS="--rows 100000 --runs 1")
 	$(PY) run.py bench $(ARGS)
 
 lint: .venv/.dev ## look for faults in the code

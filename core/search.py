@@ -284,8 +284,13 @@ class Hits:
             return query.join(core_search, row).where(*self._found(), *self.visible)
         if narrow and self._many():
             return query.where(self.each(self.model.id), *self.visible)
-        table = _fts if db.is_sqlite else core_search
-        return query.join(table, self.model.id == self._record_id()).where(*self._found(), *self.visible)
+        if db.is_sqlite:
+            return query.join(_fts, self.model.id == self._record_id()).where(*self._found(), *self.visible)
+        # In the order of the key: for common words PostgreSQL then walks the model's own part of the index until it has enough,
+        # where it would read the table from its beginning, which is another model's.
+        mine = core_search.c.id.between(sa.literal(self.base, BigInteger), sa.literal(self.base + 0xFFFFFFFF, BigInteger))
+        found = query.join(core_search, self.model.id == self._record_id()).where(mine, *self._found(), *self.visible)
+        return found.order_by(core_search.c.id)
 
     def _many(self) -> bool:
         """Has the index more than a thousand hits? (SQLite, whose planner cannot know.)"""

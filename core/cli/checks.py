@@ -37,11 +37,22 @@ def commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         "is this installation well? python, database, tables, Redis, disk, fonts, clock, folders, addons",
         "  run.py doctor         ends with 1 when something needs attention",
     ).set_defaults(run=_doctor)
-    add(
+    bench = add(
         "bench",
-        "how quick is this machine with this code? start, memory and statements, with 3 and with 30 addons, in data of its own",
-        "  run.py bench          about two minutes; needs the packages for tests: make bench installs them first",
-    ).set_defaults(run=_bench)
+        "how quick is this machine with this code? pages of a million clients against their floor, start, memory; in data of its own",
+        "  run.py bench                                     all; needs the packages for tests: make bench installs them first\n"
+        "  run.py bench --rows 100000 --database sqlite     fewer clients, one database\n"
+        "  run.py bench --only search --runs 1              some rows, once\n"
+        "  run.py bench --only start                        start, memory and statements alone",
+    )
+    bench.add_argument("--rows", type=int, default=1_000_000, help="how many clients (1,000,000)")
+    bench.add_argument("--database", choices=["postgresql", "sqlite"], action="append", help="one of them; both when left out")
+    bench.add_argument("--only", default="", help="a piece of the names of the rows to measure")
+    bench.add_argument("--runs", type=int, default=3, help="runs in new processes, of which the worst is told (3)")
+    bench.add_argument("--turns", type=int, default=40, help="times that each page is asked in a run (40)")
+    bench.add_argument("--verbose", action="store_true", help="name the slowest statement of each page")
+    bench.add_argument("--json", default="", metavar="FILE", help="write the figures there, too")
+    bench.set_defaults(run=_bench)
     add("version", "which version this is").set_defaults(run=_version)
 
 
@@ -57,13 +68,20 @@ def _version(_chosen: Any) -> int:
     return 0
 
 
-def _bench(_chosen: Any) -> int:
+def _bench(chosen: Any) -> int:
     from core.cli import Stop
     from core.config import ROOT
 
     if not (ROOT / "tests" / "bench").is_dir():
         raise Stop("The tests are not in this installation; measure where the whole repository is.")
-    return subprocess.run([sys.executable, "-m", "tests.bench.figures"], cwd=ROOT).returncode
+    status = 0
+    if chosen.only in ("", "start"):
+        status = subprocess.run([sys.executable, "-m", "tests.bench.figures"], cwd=ROOT).returncode
+    if chosen.only != "start":
+        words = [f"--{name}={getattr(chosen, name)}" for name in ("rows", "only", "runs", "turns", "json")]
+        words += [f"--database={one}" for one in chosen.database or []] + (["--verbose"] if chosen.verbose else [])
+        status = subprocess.run([sys.executable, "-m", "tests.bench.pages", *words], cwd=ROOT).returncode or status
+    return status
 
 
 def _check(chosen: Any) -> int:

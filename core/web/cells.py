@@ -40,8 +40,6 @@ class Cell:
     full: str = ""
     url: str = ""
     num: bool = False
-    wide: bool = False
-    card: str = ""
 
     def __html__(self) -> str:
         """The value as a person reads it: a dictionary tag, a link, a moment, or plain text."""

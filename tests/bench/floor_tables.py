@@ -27,7 +27,7 @@ CREATE INDEX client_owner_title ON client (owner_id, title_key, id);
 CREATE INDEX client_department ON client (department_id, changed_at, id);
 CREATE INDEX client_combo ON client (owner_id, category, source, changed_at, id);
 CREATE UNIQUE INDEX client_code ON client (code);
-CREATE INDEX client_report ON client (source, category);
+CREATE INDEX client_report ON client (region, category);
 CREATE INDEX contact_client ON contact (client_id)
 """
 SEARCH = {

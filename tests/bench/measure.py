@@ -8,7 +8,6 @@ import socket
 import statistics
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -229,21 +228,3 @@ def _form(text: str) -> dict[str, str]:
     for name, inner in re.findall(r'<textarea\b[^>]*name="([^"]+)"[^>]*>(.*?)</textarea>', piece, re.DOTALL):
         found[name] = unescape(inner).strip()
     return found
-
-
-def together(count: int, work: Callable[[int], Any]) -> tuple[float, list[Any]]:
-    """(seconds, what each gave) of ``count`` threads that begin at once."""
-    gate, given = threading.Barrier(count + 1), [None] * count
-
-    def one(place: int) -> None:
-        gate.wait()
-        given[place] = work(place)
-
-    threads = [threading.Thread(target=one, args=(place,)) for place in range(count)]
-    for thread in threads:
-        thread.start()
-    gate.wait()
-    began = time.perf_counter()
-    for thread in threads:
-        thread.join()
-    return time.perf_counter() - began, given

@@ -8,9 +8,11 @@ import sys
 from typing import Any
 
 from tests.bench import house as houses
+from tests.bench.crowd import claim, lists_a_second
 from tests.bench.house import House
 from tests.bench.measure import Measured, measure, running
 from tests.bench.work import Work, works
+from tests.firm import firm
 
 HEAD = f"{'':44}{'p50':>7}{'p95':>8}{'floor':>7}{'times':>7}{'ask':>5}{'stm':>5}{'sql ms':>8}{'floor':>7}{'times':>7}  "
 
@@ -35,10 +37,11 @@ def line(one: Measured, work: Work, first: float | None) -> tuple[str, list[str]
     return text, wrong
 
 
-def run(built: House, only: str = "", turns: int = 40) -> list[tuple[Work, Measured]]:
-    """Every page once, in new processes."""
+def run(built: House, only: str = "", turns: int = 40) -> tuple[list[tuple[Work, Measured]], list[tuple[str, bool]]]:
+    """Every page once, in new processes; then what many do at once, and an import: (pages, lines with whether each is met)."""
     facts = json.loads(built.python("tests.bench.facts", built.count, json.dumps(built.ids), built.floor).splitlines()[-1])
     found: list[tuple[Work, Measured]] = []
+    others: list[tuple[str, bool]] = []
     firsts: dict[str, float] = {}
     with running(built, facts) as now:
         for work in works(facts, built.ids):
@@ -48,7 +51,38 @@ def run(built: House, only: str = "", turns: int = 40) -> list[tuple[Work, Measu
             firsts[work.name] = one.p50
             found.append((work, one))
             houses.say(line(one, work, firsts.get(work.against))[0])
-    return found
+        if not only or only in CROWD:
+            mine = next(one for one in works(facts, built.ids) if one.person == "some")
+            ours, floor = (lists_a_second(now, url, "some", bool(place)) for place, url in enumerate((mine.ours, mine.floor)))
+            text = f"{CROWD:44}{ours:>7.0f} lists a second, asked {LISTS_A_SECOND}; the floor {floor:.0f}"
+            others.append((text, ours >= LISTS_A_SECOND))
+        if not only or only in CLAIM:
+            told = claim(now)
+            text = f"{CLAIM:44}{told.winners.count(1)} of {len(told.winners)} clients with one winner, {told.seconds:.1f} s"
+            others.append((text + (f", strange answers {told.strange[:5]}" if told.strange else ""), told.right))
+    if not only or only in IMPORT:
+        others.append(_import(built))
+    for text, met in others:
+        houses.say(f"{text}  {'met' if met else 'NOT MET'}")
+    return found, others
+
+
+CROWD, CLAIM, IMPORT = "list, 8 clients", "claim by 50 people", "import of 10,000 rows"
+LISTS_A_SECOND, ROWS_A_SECOND, TIMES_COPY = 80, 1500, 5.0
+
+
+def _import(built: House) -> tuple[str, bool]:
+    path = firm(IMPORTED, seed=11).write(built.made.folder / "import.csv")
+    told = json.loads(built.python("tests.bench.imported", path, built.count).splitlines()[-1])
+    speed = told["created"] / told["seconds"]
+    text = f"{IMPORT:44}{told['created']} of {told['read']} in {told['seconds']:.1f} s, {speed:.0f} a second"
+    if "copy" not in told:
+        return f"{text}, asked {ROWS_A_SECOND}", speed >= ROWS_A_SECOND
+    times = told["seconds"] / told["copy"]
+    return f"{text}; COPY {told['copy']:.2f} s, {times:.1f} times, asked {TIMES_COPY:.0f}", times <= TIMES_COPY
+
+
+IMPORTED = 10_000
 
 
 def worst(runs: list[list[tuple[Work, Measured]]]) -> list[tuple[Work, Measured]]:
@@ -76,13 +110,17 @@ def main(given: list[str] | None = None) -> int:
         for number in range(chosen.runs):
             houses.say(f"\n{kind}, {chosen.rows:,} clients, run {number + 1}\n{HEAD}")
             runs.append(run(built, chosen.only, chosen.turns))
-        found = worst(runs)
+        found = worst([pages for pages, _others in runs])
         firsts = {work.name: one.p50 for work, one in found}
         sys.stdout.write(f"\n{kind}, {chosen.rows:,} clients, the worst of {chosen.runs} runs\n{HEAD}\n")
         for work, one in found:
             text, wrong = line(one, work, firsts.get(work.against))
             failed += bool(wrong)
             sys.stdout.write(text + "\n" + (f"    {one.slowest[:900]}\n" if chosen.verbose else ""))
+        for same in zip(*(others for _pages, others in runs), strict=True):
+            text, met = next((one for one in same if not one[1]), same[0])
+            failed += not met
+            sys.stdout.write(f"{text}  {'met' if met else 'NOT MET'}\n")
         everything[kind] = [{**vars(one), "times": one.times} for _work, one in found]
     if chosen.json:
         with open(chosen.json, "w") as stream:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-FLOOR, STATEMENTS, SQL = 4.0, 12, 2.0
+FLOOR, STATEMENTS, SQL, GROUP = 4.0, 12, 2.0, 1.5
 """PERF-NOTES, “Goals”, column “Ask”: times the floor, statements of a page, times the floor's statements (first page of a list)."""
 
 
@@ -65,6 +65,8 @@ def works(facts: dict[str, Any], who: dict[str, list[Any]]) -> list[Work]:
             found.append(
                 Work(f"search {name}, sees {person}", person, ours, _at("/list", order="date", words=one["words"], **reach[person]))
             )
+    by = "region,category"
+    found.append(Work(f"group by {by}", "all", _at("/crm_client/", group=by), _at("/group", by=by), sql=GROUP))
     mine = facts["mine"][0]
     found.append(Work("open form", "some", f"/crm_client/{mine}", f"/c/{mine}"))
     found.append(Work("create", "some", "/crm_client/new", "/new", writes="create"))
