@@ -100,6 +100,7 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
         **state,
         note=note,
         new_url=f"{path}new" if may_create(view) else "",
+        import_url=f"{path}_import" if may_import(view) else "",
         bulk_url=f"{path}_bulk",
         columns_url=f"{path}_columns",
         export_url=address(f"{path}_export", **state) if may("export", model) else "",
@@ -126,6 +127,11 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
 def may_create(view: View) -> bool:
     """May the acting person make a record of this model on a screen?"""
     return view.may_create and bool(may("create", view.model))
+
+
+def may_import(view: View) -> bool:
+    """May the acting person bring a whole list of this model in?"""
+    return view.may_create and bool(may("import", view.model))
 
 
 def list_actions(view: View) -> list[SimpleNamespace]:
@@ -192,6 +198,8 @@ def _empty(page: SimpleNamespace, model: type, tree: Any, words: str, many: str)
             hint=_("Take a condition away, or write it differently."),
             buttons=buttons,
         )
+    if page.import_url:
+        buttons.append((_("Import a list"), page.import_url, False))
     if page.new_url:
         buttons.append((_("New"), page.new_url, True))
     return SimpleNamespace(icon="inbox", title=_("No %(many)s so far", many=many), hint=page.description, buttons=buttons)

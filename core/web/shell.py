@@ -207,6 +207,7 @@ def _shell() -> Shell:
 def register(app: Flask) -> None:
     """Give every template its frame, its words and its static files, and the app its screens."""
     import core.web.core_views  # noqa: F401 - people, roles and rights get their views
+    from core.web.import_pages import imports
     from core.web.pages import pages
     from core.web.screens import screens
     from core.web.settings_pages import settings_pages
@@ -214,5 +215,5 @@ def register(app: Flask) -> None:
     app.context_processor(lambda: {"shell": _shell()})
     app.jinja_env.globals.update(_=_, gettext=_, ngettext=ngettext, asset=asset)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    for blueprint in (pages, settings_pages, screens):
+    for blueprint in (pages, settings_pages, imports, screens):
         app.register_blueprint(blueprint)
