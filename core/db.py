@@ -6,13 +6,13 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from flask import has_app_context
 from flask.globals import app_ctx
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import ARRAY, ColumnElement, Connection, Engine, any_, create_engine, event, literal, text
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.util import immutabledict
@@ -168,3 +168,10 @@ def _begin_read_only(session: Session, _transaction: Any, connection: Connection
 
 
 db = Database()
+
+
+def among(column: Any, values: Iterable[Any]) -> ColumnElement[bool]:
+    """``column`` is one of ``values``; on PostgreSQL as one array: 500 parameters take longer to be read than to be answered."""
+    if db.is_sqlite:
+        return column.in_(list(values))  # type: ignore[no-any-return]
+    return column == any_(literal(list(values), ARRAY(column.type)))

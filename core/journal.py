@@ -12,12 +12,14 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     DateTime,
     Index,
     Integer,
     String,
     Text,
+    bindparam,
     event,
     func,
     insert,
@@ -145,14 +147,26 @@ def _insert(session: Session, rows: list[dict[str, Any]]) -> None:
         "batch_id": batch_id(), "at": now(), "user_id": who.user_id, "behalf_id": who.on_behalf_id, "door": who.door,
         "address": who.address, "request_id": who.request_id,
     }  # fmt: skip
-    tx: Any
-    if db.is_sqlite:
-        tx = session.info.get("tx")
-        if tx is None:
-            tx = session.info["tx"] = (session.execute(select(func.max(journal.c.id))).scalar() or 0) + 1
-    else:
-        tx = literal_column("pg_current_xact_id()::text::bigint")
+    if not db.is_sqlite:
+        # One statement for all rows: sent one by one, each is read and planned by the server.
+        session.execute(_PG_INSERT, {**common, **{name: [row[name] for row in rows] for name in ("model", "record_id", "verb", "changes")}})
+        return
+    tx = session.info.get("tx")
+    if tx is None:
+        tx = session.info["tx"] = (session.execute(select(func.max(journal.c.id))).scalar() or 0) + 1
     session.execute(insert(journal).values(tx=tx), [{**common, **row} for row in rows])
+
+
+_PG_INSERT = text(
+    "INSERT INTO core_journal (tx, batch_id, at, user_id, behalf_id, door, address, request_id, model, record_id, verb, changes)"
+    " SELECT pg_current_xact_id()::text::bigint, CAST(:batch_id AS bigint), CAST(:at AS timestamp), CAST(:user_id AS int),"
+    " CAST(:behalf_id AS int), CAST(:door AS text), CAST(:address AS text), CAST(:request_id AS text),"
+    " g.model, g.record_id, g.verb, g.changes"
+    " FROM unnest(:model, :record_id, :verb, :changes) WITH ORDINALITY AS g (model, record_id, verb, changes, place) ORDER BY g.place"
+).bindparams(
+    bindparam("model", type_=ARRAY(Text)), bindparam("record_id", type_=ARRAY(Integer)), bindparam("verb", type_=ARRAY(Text)),
+    bindparam("changes", type_=ARRAY(Text)),
+)  # fmt: skip
 
 
 # -- the listener -----------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Mapped, Session
 
 from core.context import now, today
-from core.db import MortiseSession, db
+from core.db import MortiseSession, among, db
 from core.errors import Busy, Invalid, Misbuilt
 from core.fields import field as model_field
 from core.i18n import gettext as _
@@ -201,7 +201,7 @@ def _used(connection: Connection, rule_key: str, codes: list[str]) -> set[str]:
     if model is None or one is None or not one.indexed:
         return set()
     column = model.__table__.c[one.key]
-    return set(connection.execute(select(column).where(column.in_(codes))).scalars())
+    return set(connection.execute(select(column).where(among(column, codes))).scalars())
 
 
 @cached_by_generation

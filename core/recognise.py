@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from core.db import db
+from core.db import among, db
 from core.model import fields_of
 
 Keys = Sequence[str] | Sequence[Sequence[str]]
@@ -70,7 +70,7 @@ def recognise(
 def _same_line(model: type, wanted: dict[int, int]) -> dict[int, Any]:
     if not wanted:
         return {}
-    query = select(model).where(model.id.in_(sorted(set(wanted.values()))))
+    query = select(model).where(among(model.id, sorted(set(wanted.values()))))
     stored = {record.id: record for record in db.session.execute(query).scalars()}
     return {place: stored[one] for place, one in wanted.items() if one in stored}
 
@@ -85,7 +85,7 @@ def _identity(key: tuple[str, ...], values: dict[str, Any]) -> Identity | None:
 
 def _same_key(model: type, key: tuple[str, ...], wanted: dict[int, tuple[Any, ...]]) -> dict[int, Any]:
     fields = [fields_of(model)[name] for name in key]
-    query = select(model).where(*(one.column(model).in_({values[at] for values in wanted.values()}) for at, one in enumerate(fields)))
+    query = select(model).where(*(among(one.column(model), {values[at] for values in wanted.values()}) for at, one in enumerate(fields)))
     stored = {tuple(one.get(record) for one in fields): record for record in _newest_first(model, query)}
     return {place: stored[values] for place, values in wanted.items() if values in stored}
 
@@ -108,7 +108,7 @@ def _same_values(model: type, wanted: dict[int, dict[str, Any]]) -> dict[int, An
     for name, rows in by_field.items():
         one = fields[name]
         candidates: dict[Any, list[Any]] = {}
-        for record in _newest_first(model, select(model).where(one.column(model).in_({values[name] for values in rows.values()}))):
+        for record in _newest_first(model, select(model).where(among(one.column(model), {values[name] for values in rows.values()}))):
             candidates.setdefault(one.get(record), []).insert(0, record)
         for place, values in rows.items():
             record = next((record for record in candidates.get(values[name], ()) if _has(fields, record, values)), None)

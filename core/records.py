@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from core.context import actor
-from core.db import db
+from core.db import among, db
 from core.deletion import delete_with_parts
 from core.errors import Asleep, Conflict, Invalid, Missing, Problem, Refused, Wrong
 from core.fields import LARGEST_ID, Field
@@ -174,7 +174,7 @@ class Records:
             if not mine:
                 continue
             column = one.column(self.model)
-            query = select(column, self.model.id).where(column.in_({value for _place, _id, value in mine}))
+            query = select(column, self.model.id).where(among(column, {value for _place, _id, value in mine}))
             stored: dict[Any, int] = dict(db.session.execute(query, execution_options=QUIET).all())  # type: ignore[arg-type]
             in_this_lot: set[Any] = set()
             for place, record_id, value in mine:
@@ -308,7 +308,7 @@ class Records:
             drawn = next_numbers(f"{self.model.__tablename__}.{one.name}", ask, one.number_rule or "")
             if one.unique:
                 column = one.column(self.model)
-                stored = db.session.execute(select(column).where(column.in_(drawn)), execution_options=QUIET).scalars()
+                stored = db.session.execute(select(column).where(among(column, drawn)), execution_options=QUIET).scalars()
                 taken = {*stored, *given}
                 drawn = [number for number in drawn if number not in taken]
             free += drawn

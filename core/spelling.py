@@ -45,6 +45,8 @@ def read_day(text: str, order: Order = "") -> date:
             return date(*map(int, found.groups()))
         if found := _YEAR_LAST.fullmatch(text):
             return _year_last(text, int(found[1]), int(found[3]), int(found[4]), "dmy" if found[2] == "." else order)
+    except Wrong:
+        raise
     except ValueError:
         raise Wrong(_("“%(value)s” is not a day of the calendar.", value=text[:20])) from None
     raise Wrong(_("Please give a date like 2026-11-30."))

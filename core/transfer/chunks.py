@@ -8,16 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import ARRAY, Integer, Text, bindparam, select, text, update
 
 from core import journal
 from core.context import now
-from core.db import db
+from core.db import among, db
 from core.errors import Broken, Conflict
 from core.i18n import gettext as _
 from core.jobs import look
 from core.model import fields_of, model_of
 from core.numbering import rehearsing
+from core.recognise import LINE
 from core.records import CHUNK, Done, records
 from core.transfer.draft_tables import core_import, core_import_row
 from core.transfer.facts import Draft, draft, locked
@@ -55,13 +56,22 @@ class _Work:
                 answers[at] = Done(at, action="refused", errors={**self.gate.clean(line.values)[1], **line.errors})
             else:
                 good.append(at)
-        memory = self._memory([lot[at] for at in good])
+        memory = self._memory(lot)
         before = {place: memory[lot[at].line] for place, at in enumerate(good) if lot[at].line in memory}
         done = self.gate.create_many(
             [lines[at].values for at in good], keys=self.chain, skip=self.one.known == "skip", lines=before, earlier=self.earlier
         )
         answers |= dict(zip(good, done, strict=True))
+        self._forgive({at: memory[lot[at].line] for at, one in answers.items() if one.errors and lot[at].line in memory}, answers)
         return [answers[at] for at in range(len(lot))]
+
+    def _forgive(self, wrong: dict[int, int], answers: dict[int, Done]) -> None:
+        """A wrong line that somebody has corrected in an earlier import is wrong in the file still, but known."""
+        if wrong:
+            stored = {record.id: record for record in self.gate.many(wrong.values())}
+            for at, record_id in wrong.items():
+                if record_id in stored:
+                    answers[at] = Done(at, stored[record_id], "same", matched=LINE)
 
     def _memory(self, lot: Sequence[Any]) -> dict[int, int]:
         """{line: id of the record} that the same lines of earlier imports of this model became."""
@@ -70,7 +80,7 @@ class _Work:
         wanted = select(_rows.line, _rows.hash, _rows.record_id).join(core_import, core_import.c.id == _rows.import_id)
         wanted = wanted.where(
             core_import.c.model == self.one.model, core_import.c.id != self.one.id, _rows.record_id.is_not(None),
-            _rows.hash.in_({row.hash for row in lot}),
+            among(_rows.hash, {row.hash for row in lot}),
         )  # fmt: skip
         found = {(row.line, row.hash): row.record_id for row in db.session.execute(wanted.order_by(_rows.import_id))}
         return {row.line: found[row.line, row.hash] for row in lot if (row.line, row.hash) in found}
@@ -94,8 +104,15 @@ def run_chunks(import_id: int, *, dry: bool, tell: Tell | None = None, stop: Sto
     In a dry run each chunk is rolled back, and what would have become of its rows is noted. Stops after a chunk when
     `drafts.cancel` asked for it or ``stop`` says so; the import can be resumed then, also by another process.
     """
+    row = locked(import_id)
+    if row.state not in ("queued", "running", "checking"):
+        raise Conflict(_("This import was stopped or taken back by somebody else meanwhile."))
+    db.session.execute(update(core_import).where(core_import.c.id == import_id).values(state="checking" if dry else "running"))
     one = draft(import_id)
     db.session.commit()
+    if one.cancel_asked:
+        _end(import_id, "draft" if dry else "cancelled")
+        return draft(import_id)
     with _one_batch(one):
         work = _Work(one, dry=dry)
         position, read = one.position, one.read
@@ -139,6 +156,8 @@ def _chunk(work: _Work, lot: Sequence[Any], lines: Sequence[Line], position: int
     """One chunk, committed; returns whether somebody asked to stop."""
     one = work.one
     row = locked(one.id)
+    if row.state not in ("running", "checking"):
+        raise Conflict(_("This import was stopped or taken back by somebody else meanwhile."))
     if row.position != position:
         raise Overtaken
     token = rehearsing.set(work.dry)
@@ -165,21 +184,27 @@ _WRITE = (
     .where(_rows.import_id == bindparam("of"), _rows.line == bindparam("at"))
     .values(state=bindparam("s"), expected=bindparam("x"), record_id=bindparam("r"), matched=bindparam("m"), errors=bindparam("e"))
 )
+# One statement instead of 500, which are read and planned one by one.
+_PG_WRITE = text(
+    "UPDATE core_import_row AS r SET state = g.s, expected = g.x, record_id = g.r, matched = g.m, errors = g.e"
+    " FROM unnest(:at, :s, :x, :r, :m, :e) AS g (at, s, x, r, m, e) WHERE r.import_id = :of AND r.line = g.at"
+).bindparams(*(bindparam(name, type_=ARRAY(Integer if name in "at r".split() else Text)) for name in "at s x r m e".split()))
 
 
 def _note(import_id: int, lot: Sequence[Any], answers: Sequence[Done], *, dry: bool) -> None:
     """Write what became of rows, or would, into them."""
-    db.session.execute(
-        _WRITE,
-        [
-            {
-                "of": import_id, "at": row.line, "s": "waiting" if dry else done.action, "x": done.action if dry else None,
-                "r": None if dry or done.record is None else done.record.id, "m": as_stored(done.matched),
-                "e": json.dumps(done.errors, ensure_ascii=False) if done.errors else None,
-            }
-            for row, done in zip(lot, answers, strict=True)
-        ],
-    )  # fmt: skip
+    facts = [
+        {
+            "at": row.line, "s": "waiting" if dry else done.action, "x": done.action if dry else None,
+            "r": None if dry or done.record is None else done.record.id, "m": as_stored(done.matched),
+            "e": json.dumps(done.errors, ensure_ascii=False) if done.errors else None,
+        }
+        for row, done in zip(lot, answers, strict=True)
+    ]  # fmt: skip
+    if db.is_sqlite:
+        db.session.execute(_WRITE, [{"of": import_id, **one} for one in facts])
+    else:
+        db.session.execute(_PG_WRITE, {"of": import_id, **{name: [one[name] for one in facts] for name in facts[0]}})
 
 
 def _end(import_id: int, state: str, **values: Any) -> None:
@@ -220,11 +245,11 @@ def fix(one: Draft, line: int, texts: Mapping[str | int, str]) -> None:
         raise Conflict(_("This row is not wrong, or its texts are not kept any more."))
     cells = json.loads(row.cells)[: len(one.heading)]
     cells += [""] * (len(one.heading) - len(cells))
-    for named, text in texts.items():
+    for named, typed in texts.items():
         at = named if isinstance(named, int) else one.heading.index(named) if named in one.heading else -1
         if not 0 <= at < len(cells):
             raise Broken(_("This file has no column “%(name)s”.", name=str(named)[:60]))
-        cells[at] = text
+        cells[at] = typed
     locked(one.id)
     with _one_batch(one):
         work = _Work(one, dry=dry)
@@ -238,8 +263,8 @@ def fix(one: Draft, line: int, texts: Mapping[str | int, str]) -> None:
         finally:
             rehearsing.reset(token)
         _note(one.id, [row], answers, dry=dry)
-    text = json.dumps(cells, ensure_ascii=False, separators=(",", ":"))
-    db.session.execute(update(core_import_row).where(_rows.import_id == one.id, _rows.line == line).values(cells=text))
+    kept = json.dumps(cells, ensure_ascii=False, separators=(",", ":"))
+    db.session.execute(update(core_import_row).where(_rows.import_id == one.id, _rows.line == line).values(cells=kept))
     if (action := answers[0].action) != "refused" and (one.batch_id is not None or one.checked):
         moved = {action: core_import.c[action] + 1, "refused": core_import.c.refused - 1, "changed_at": now()}
         db.session.execute(update(core_import).where(core_import.c.id == one.id).values(moved))

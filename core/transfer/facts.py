@@ -16,6 +16,8 @@ from core.i18n import gettext as _
 from core.i18n import t
 from core.jobs import core_job
 from core.journal import batches
+from core.model import model_of
+from core.records import records
 from core.transfer.draft_tables import core_import
 
 SILENT = timedelta(seconds=30)
@@ -102,10 +104,11 @@ _told = select(
 
 
 def draft(import_id: int) -> Draft:
-    """The import with this id. Raises `Missing` when there is none or it is somebody else's."""
+    """The import with this id. Raises `Missing` when there is none or it is somebody else's, `Asleep` with its model."""
     row = db.session.execute(_told.where(core_import.c.id == import_id)).first()
     if row is None or not (sees_all() or (row.user_id is not None and row.user_id == actor().user_id)):
         raise Missing(_("There is no such import, or it is not visible to you."))
+    records(model_of(row.model))
     return _shown(row)
 
 

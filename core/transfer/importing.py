@@ -11,17 +11,17 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import DBAPIError
 
 from core.db import db
-from core.errors import Broken, Busy, Problem, Refused
+from core.errors import Broken, Busy, Conflict, Problem, Refused
 from core.i18n import gettext as _
 from core.i18n import listed, ngettext
 from core.model import fields_of, model_label, model_of
 from core.records import records
 from core.rules import may
-from core.transfer import chunks, drafts, taking
+from core.transfer import chunks, drafts, reverting, taking
 from core.transfer.draft_tables import core_import, core_import_row
 from core.transfer.facts import Draft, draft
 from core.transfer.headings import Columns, check_use, meant_by
-from core.transfer.lines import matched_by
+from core.transfer.lines import Shape, matched_by
 from core.transfer.reading import check_size
 from core.transfer.wrong_rows import WrongRows
 
@@ -165,6 +165,34 @@ def go_on(import_id: int, *, check: bool = False, progress: Progress | None = No
         why = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         raise Busy(_stopped(import_id, told[0], why)) from error
     return outcome_of(one, checked=check)
+
+
+def resume_import(import_id: int, *, wrong: Path | None = None, progress: Progress | None = None) -> ImportOutcome:
+    """Go on with an import that was stopped or killed; what it has stored is not stored again. Raises `Conflict` when it is over."""
+    one = draft(import_id)
+    if one.batch_id is None and one.state in ("reading", "stopped", "broken"):
+        raise Conflict(_("This import was stopped before it had stored anything; import the file again."))
+    if one.state not in ("draft", "cancelled", "stopped", "running"):
+        raise Conflict(_("This import is not waiting to be resumed."))
+    check_use(Shape.of(one).columns, model_of(one.model), one.keys)
+    target = wrong or Path(f"{one.file_name}.wrong.csv")
+    with WrongRows(target) as wrong_rows:
+        outcome = go_on(import_id, progress=progress)
+        outcome.wrong_file = wrong_rows.keep(draft(import_id))
+    return outcome
+
+
+def revert_import(import_id: int, *, progress: Progress | None = None) -> str:
+    """Take an import back in the foreground; returns what to tell the person."""
+    one = reverting.may_revert(import_id, even_at_work=True)
+
+    def tell(done: int, total: int) -> None:
+        if progress is not None and done and done % 2500 == 0:
+            progress(_("%(read)s rows of %(total)s", read=f"{done:,}", total=f"{total:,}"))
+
+    after = reverting.revert_chunks(import_id, tell)
+    told = _("The import of %(file)s was taken back.", file=one.file_name)
+    return f"{told} {after.sentence}" if after.sentence else told
 
 
 def _stopped(import_id: int, count: int, why: str) -> str:

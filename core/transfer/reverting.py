@@ -22,14 +22,17 @@ MOST_COUNTED = 1000
 """So many records are brought back within one request; more by a job."""
 
 
-def may_revert(import_id: int) -> Draft:
-    """The import, if the acting person may take it back now; raises `Refused`, or `Conflict` with a sentence."""
+def may_revert(import_id: int, *, even_at_work: bool = False) -> Draft:
+    """The import, if the acting person may take it back now; raises `Refused`, or `Conflict` with a sentence.
+
+    ``even_at_work`` is for whoever knows that its process was killed; a runner that lives all the same finds it reverted.
+    """
     one = draft(import_id)
     if one.batch_id is None:
         raise Conflict(_("This import has stored nothing; there is nothing to take back."))
     if one.state == "reverted":
         raise Conflict(_("This was undone already."))
-    if one.state in ("running", "queued", "reverting"):
+    if one.state in ("running", "queued", "reverting") and not even_at_work:
         raise Conflict(_("This import is at work; cancel it first."))
     row = db.session.execute(select(batches).where(batches.c.id == one.batch_id)).one()
     verdict = may_undo(row)

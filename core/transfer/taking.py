@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ARRAY, Integer, Text, bindparam, delete, select, text, update
 
 from core.context import actor, now
 from core.db import db
@@ -109,12 +109,26 @@ def _keep_lines(import_id: int, sheet: Sheet, columns: Columns, tell: Tell | Non
                 if count < 50 and cell.strip() and len(samples.get(at, ())) < SAMPLES:
                     samples.setdefault(at, []).append(cell.strip()[:LONGEST_SAMPLE])
             count += 1
-        db.session.execute(core_import_row.insert(), made)
+        _insert(made)
         db.session.execute(update(core_import).where(core_import.c.id == import_id).values(changed_at=now()))
         db.session.commit()
         if tell is not None:
             tell(count, sheet.count)
     return {"count": count, "values": samples, "days": {at: one.counts for at, one in days.items() if any(one.counts)}}
+
+
+_PG_INSERT = text(
+    "INSERT INTO core_import_row (import_id, line, cells, hash, state)"
+    " SELECT :import_id, g.line, g.cells, g.hash, 'waiting' FROM unnest(:line, :cells, :hash) AS g (line, cells, hash)"
+).bindparams(bindparam("line", type_=ARRAY(Integer)), bindparam("cells", type_=ARRAY(Text)), bindparam("hash", type_=ARRAY(Text)))
+
+
+def _insert(made: list[dict[str, Any]]) -> None:
+    if db.is_sqlite:
+        db.session.execute(core_import_row.insert(), made)
+        return
+    together = {name: [one[name] for one in made] for name in ("line", "cells", "hash")}
+    db.session.execute(_PG_INSERT, {"import_id": made[0]["import_id"], **together})
 
 
 def _settle(one: Draft, sheet: Sheet, columns: Columns, facts: dict[str, Any]) -> None:
