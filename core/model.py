@@ -8,7 +8,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, get_args, get_origin
 
 from flask_appbuilder import Model as FabModel
@@ -33,6 +33,7 @@ FabModel.metadata.naming_convention = {
 _models: dict[str, type] = {}
 _halves: dict[type, frozenset[str]] = {}
 _option_seeds: dict[str, tuple[str, list[str]]] = {}
+_option_labels: dict[str, dict[str, str]] = {}
 _extensions: list[tuple[type, str, Any]] = []
 loading: dict[str, str] = {"addon": "core"}
 """Which addon's files are being read; set by `core.addons` while it loads."""
@@ -53,6 +54,11 @@ def model_of(table: str) -> type:
 def option_seeds() -> dict[str, tuple[str, list[str]]]:
     """Dictionaries that code asks for: key → (addon, option keys), in the order written."""
     return _option_seeds
+
+
+def option_labels(dictionary: str) -> dict[str, str]:
+    """The English labels that code gives with the options of a dictionary: key → label; empty where the keys say enough."""
+    return _option_labels.get(dictionary, {})
 
 
 def words(name: str) -> str:
@@ -177,7 +183,7 @@ def _build_field(
             "use str, int, Decimal, date, datetime or bool."
         )
     made.kind = KINDS[kind]
-    for key in ("unique", "default", "search", "max_length", "sensitive", "long"):
+    for key in ("unique", "default", "search", "max_length", "sensitive", "long", "translated"):
         setattr(made, key, spec[key])
     made.number_rule = spec["number"]
     made.indexed = spec["index"] or spec["unique"]
@@ -191,6 +197,7 @@ def _build_field(
         else:
             made.choices = f"{cls.__tablename__}.{name}"
             _option_seeds[made.choices] = (addon, list(spec["choices"] or []))
+            _option_labels[made.choices] = dict(spec["choices"]) if isinstance(spec["choices"], Mapping) else {}
     column = mapped_column(
         name, made.kind.column_type(made), nullable=not made.required or made.number_rule is not None, unique=spec["unique"] or None,
         index=spec["index"] or None, active_history=True, info=info,
@@ -256,7 +263,9 @@ class Recorded:
         from core.rules import sees_title
 
         model: Any = type(self)
-        return str((getattr(self, model.title_field, None) if sees_title(model) else None) or f"#{self.id}")  # type: ignore[attr-defined]
+        value = getattr(self, model.title_field, None) if sees_title(model) else None
+        title = model.__fields__.get(model.title_field)
+        return str((title.text(value) if title is not None and title.translated else value) or f"#{self.id}")  # type: ignore[attr-defined]
 
 
 def _title_of(fields: dict[str, Field]) -> str:

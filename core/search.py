@@ -20,7 +20,10 @@ from core.i18n import gettext as _
 from core.model import FabModel, fields_of, is_half
 from core.search_words import All, Token, question, title_key, tokens
 
-__all__ = ["create_search", "drop_search", "index_records", "look_up", "matches", "rebuild", "search_fields", "settle", "title_key"]
+__all__ = [
+    "add", "create_search", "drop_search", "index_records", "look_up", "matches", "rebuild", "search_fields", "settle", "title_key",
+    "words_of",
+]  # fmt: skip
 
 KINDS_SEARCHED = ("text", "long", "code", "email", "phone")
 LONGEST_QUESTION = 200
@@ -109,8 +112,7 @@ def index_records(session: Any, model: Any, records: Sequence[Any], deleted: boo
 def _write(session: Any, model: Any, values: dict[int, list[tuple[Any, str]]]) -> None:
     rows = []
     for record_id, pairs in values.items():
-        found = set().union(*(tokens(value, kind) for value, kind in pairs if isinstance(value, str) and value))
-        rows.append((record_id, " ".join(sorted(found))))
+        rows.append((record_id, words_of(pairs)))
     base = _base(model)
     run = session.connection().execute
     if session.get_bind().dialect.name == "postgresql":
@@ -173,6 +175,31 @@ def rebuild(session: Any, model: Any, after: int = 0) -> int | None:
     if fields:
         _write(session, model, {row[0]: list(zip(row[1:], kinds, strict=True)) for row in found})
     return found[-1][0]
+
+
+def words_of(pairs: Iterable[tuple[Any, str]]) -> str:
+    """The tokens of one record's (value, kind of field), as the index stores them."""
+    return " ".join(sorted(set().union(*(tokens(value, kind) for value, kind in pairs if isinstance(value, str) and value))))
+
+
+def add(session: Any, model: Any, first: int, texts: Sequence[str]) -> None:
+    """Index new records with consecutive ids from ``first``, whose tokens (`words_of`) are known already; none may be in it yet."""
+    base, connection = _base(model), session.connection()
+    if connection.dialect.name == "postgresql":
+        mark = f" m{model.__tablename__}"
+        with connection.connection.driver_connection.cursor() as cursor:
+            with cursor.copy("COPY core_search (id, record_id, tokens) FROM STDIN") as copy:
+                for place, words in enumerate(texts):
+                    copy.write_row((base + first + place, first + place, words + mark))
+        return
+    connection.execute(
+        sa.insert(core_search),
+        [{"id": base + first + place, "record_id": first + place, "tokens": words} for place, words in enumerate(texts)],
+    )
+    connection.execute(
+        text("INSERT INTO core_search_fts (rowid, tokens) SELECT id, tokens FROM core_search WHERE id BETWEEN :first AND :last"),
+        {"first": base + first, "last": base + first + len(texts) - 1},
+    )
 
 
 def settle(connection: Any) -> None:
