@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from sqlalchemy import select, update
@@ -53,6 +54,12 @@ def try_again(job_id: int) -> None:
         raise Conflict(_("Only a job that failed or was cancelled can be tried again."))
 
 
+def job_memory(job_id: int) -> tuple[dict[str, Any], int | None]:
+    """(what the job remembered, whose it is); Missing when there is none that this person may see."""
+    row = _row(job_id)
+    return (json.loads(row.memory) if row.memory else {}), row.user_id
+
+
 def _sees_all() -> bool:
     from core.rules import rights
 
@@ -72,4 +79,15 @@ def _shown(row: Any) -> dict[str, Any]:
     title = t(known.title) if known else row.name
     # Our own sentences were kept in English, since nobody in particular read them then.
     error = t(row.last_error) if row.last_error else None
-    return {**{name: getattr(row, name) for name in names.split()}, "due_at": row.due_at, "title": title, "last_error": error}
+    return {
+        **{name: getattr(row, name) for name in names.split()},
+        "due_at": row.due_at,
+        "title": title,
+        "last_error": error,
+        **_for_the_page(row),
+    }
+
+
+def _for_the_page(row: Any) -> dict[str, Any]:
+    """What the job was asked to do and what it left behind, for the page of jobs."""
+    return {"arguments": json.loads(row.arguments), "memory": json.loads(row.memory) if row.memory else {}}

@@ -16,4 +16,4 @@ from core import (  # noqa: F401
     settings,
     state,
 )
-from core.transfer import draft_tables, import_jobs  # noqa: F401
+from core.transfer import draft_tables, export_jobs, import_jobs  # noqa: F401

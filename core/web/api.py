@@ -52,7 +52,7 @@ class Resource(ModelRestApi):
     model: type
     allow_browser_login = True
     csrf_exempt = False
-    base_permissions = ["can_get", "can_get_list", "can_info", "can_post", "can_put", "can_delete"]
+    base_permissions = ["can_get", "can_get_list", "can_info", "can_export", "can_post", "can_put", "can_delete"]
     method_permission_name: dict[str, str] = {}
 
     def __init__(self) -> None:
@@ -62,11 +62,11 @@ class Resource(ModelRestApi):
         self.limits: list[Any] = []
 
     def create_blueprint(self, appbuilder: Any, *args: Any, **kwargs: Any) -> Blueprint:
-        """The five addresses of this model."""
+        """The addresses of this model."""
         table = self.model.__tablename__
         self.appbuilder, self.endpoint, self.route_base = appbuilder, f"api_{table}", f"/api/v1/{table}"
         self.blueprint = Blueprint(self.endpoint, __name__, url_prefix=self.route_base)
-        for name in ("get_list", "post", "info", "get", "put", "delete"):
+        for name in ("get_list", "post", "info", "export", "get", "put", "delete"):
             for url, methods in getattr(type(self), name)._urls:
                 self.blueprint.add_url_rule(url, name, partial(getattr(type(self), name), self), methods=methods)
         return self.blueprint
@@ -119,6 +119,17 @@ class Resource(ModelRestApi):
     def info(self, **_kwargs: Any) -> Response:
         """What this model has, and what the person may do with it."""
         return jsonify(about(self.model))
+
+    @expose("/_export", methods=["GET"])
+    @protect()
+    @permission_name("export")
+    def export(self, **_kwargs: Any) -> Response:
+        """All records that meet the filter, as a streamed CSV file."""
+        from core.web.export_pages import csv_answer
+
+        question, names = list_question(), request.args.get("columns", "")
+        fields = [one.strip() for one in names.split(",") if one.strip()]
+        return csv_answer(self.model, question["filter"], question["search"], question["order"], fields)
 
     @expose("/<pk>", methods=["GET"])
     @protect()
@@ -192,7 +203,7 @@ def body_of_request() -> tuple[dict[str, Any], int | None]:
         raise Unreadable(_("Please send JSON with the header Content-Type: application/json."))
     body = read_json(request.get_data(), _("The body of the request"))
     if not isinstance(body, dict):
-        raise Broken(_("The body has to be a JSON object, like {\"name\": \"…\"}."))
+        raise Broken(_('The body has to be a JSON object, like {"name": "…"}.'))
     version = body.pop("version", None)
     if version is not None and (isinstance(version, bool) or not isinstance(version, int)):
         raise Invalid({"version": _("The version has to be the whole number that was read with the record.")})
@@ -269,9 +280,7 @@ def as_json(model: type, rows: list[Any], names: list[str]) -> list[dict[str, An
     """Records as JSON knows them; links by id, one statement for each field of several links."""
     fields = [readable(model)[name] for name in names]
     many = {one.name: _linked(model, one, [row.id for row in rows]) for one in fields if one.kind.name == "links" and not one.custom}
-    return [
-        {one.name: many[one.name].get(row.id, []) if one.name in many else one.json(one.get(row)) for one in fields} for row in rows
-    ]
+    return [{one.name: many[one.name].get(row.id, []) if one.name in many else one.json(one.get(row)) for one in fields} for row in rows]
 
 
 def _linked(model: Any, one: Field, ids: list[int]) -> dict[int, list[int]]:

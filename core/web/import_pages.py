@@ -18,9 +18,10 @@ from core.rules import may
 from core.transfer import drafts
 from core.transfer.facts import AT_WORK, Draft
 from core.web import import_steps as steps
+from core.web.export_pages import outlive
 from core.web.import_rows import rows_page
 from core.web.lists import may_import
-from core.web.screens import outlive, view_at
+from core.web.screens import view_at
 from core.web.shell import drawn, safe_next, say
 from core.web.views import View
 

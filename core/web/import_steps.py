@@ -164,7 +164,6 @@ def work_page(view: View, one: Draft) -> SimpleNamespace:
     done, total = (one.job_done or 0, one.job_total or 0) if by_job else (one.read, one.total)
     page.done, page.total = min(done, total), total
     page.told = _("%(done)s of %(total)s", done=count_text(page.done), total=rows_text(total)) if total else ""
-    page.percent = f"{int(one.share * 100)} %" if total else ""
     page.counts = _counts(one) if one.state in ("checking", "running") else ""
     page.may_cancel = one.state in ("checking", "queued", "running") and not one.cancel_asked
     page.may_forget = one.state == "reading"

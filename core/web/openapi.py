@@ -129,6 +129,10 @@ def describe(spec: Any, model: type) -> None:
     base = f"/api/v1/{table}"
     spec.path(path=f"{base}/", operations=listing)
     spec.path(path=f"{base}/{{id}}", operations=item)
+    if may("export", model):
+        words = ("filter", "q", "order", "columns")
+        export = _operation(model, "Export as CSV", {"type": "string"}, (400, 401, 403), parameters=words, media_type="text/csv")
+        spec.path(path=f"{base}/_export", operations={"get": export})
     spec.path(path=f"{base}/_info", operations={"get": _operation(model, "Fields and rights", {"type": "object"}, (401, 403))})
 
 
@@ -157,14 +161,14 @@ def schema_of(one: Field) -> dict[str, Any]:
 
 def _operation(
     model: type, summary: str, answer: dict[str, Any], problems: tuple[int, ...], *, body: str = "", status: str = "200",
-    parameters: tuple[str, ...] = (),
+    parameters: tuple[str, ...] = (), media_type: str = "application/json",
 ) -> dict[str, Any]:  # fmt: skip
     made: dict[str, Any] = {
         "tags": [model.label_many],
         "summary": f"{summary}: {model.label_many}",
         "security": [{"jwt": []}],
         "responses": {
-            status: {"description": "Done", "content": {"application/json": {"schema": answer}}},
+            status: {"description": "Done", "content": {media_type: {"schema": answer}}},
             **{str(code): {"$ref": f"#/components/responses/{code}"} for code in problems},
         },
     }

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextvars
-from collections.abc import Generator, Iterator
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-from flask import Blueprint, current_app, jsonify, redirect, render_template, request, session
+from flask import Blueprint, jsonify, redirect, render_template, request, session
 from werkzeug.wrappers import Response
 
-from core.context import acting, actor, today
 from core.db import db
 from core.errors import Conflict, Invalid, Missing, Problem, Refused
 from core.filters import filter_fields
@@ -20,7 +16,6 @@ from core.i18n import listed, ngettext, t
 from core.model import fields_of, model_label, model_of, models
 from core.records import records
 from core.rules import may
-from core.web.facets import read_filter
 from core.web.forms import RecordForm
 from core.web.history import history_page
 from core.web.lists import chosen_ids, list_actions, list_page, may_create, related_page
@@ -62,45 +57,6 @@ def columns(table: str) -> Response:
         kept[table] = chosen
     session["columns"] = kept
     return redirect(safe_next(f"/{table}/"))
-
-
-@screens.get("/<table>/_export")
-def export(table: str) -> Response:
-    """The list as it is filtered and sorted, as a CSV file that spreadsheets open rightly."""
-    from core.transfer.exporting import csv_lines, export_rows
-
-    view = view_at(table)
-    words = request.args.get("q", "").strip()[:200]
-    rows = export_rows(
-        view.model, filter=read_filter(request.args.get("filter")), search=words or None, order=request.args.get("order") or None
-    )
-    response = Response(outlive(csv_lines(rows)), mimetype="text/csv")
-    response.headers.set("Content-Disposition", "attachment", filename=f"{table}-{today().isoformat()}.csv")
-    return response
-
-
-def outlive(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Give out ``pieces`` after the request has ended: with a session of its own, still as the same person."""
-    app, who = current_app._get_current_object(), replace(actor(), memo={})  # type: ignore[attr-defined]
-
-    def flow() -> Generator[bytes, None, None]:
-        with app.app_context(), acting(who):
-            db.read_only()
-            try:
-                yield from pieces
-            finally:
-                db.remove()
-
-    def walk() -> Iterator[bytes]:
-        # The server may ask for each piece from another place: the request's own context is gone, so the flow brings one along.
-        own, steps = contextvars.Context(), flow()
-        try:
-            while (piece := own.run(next, steps, None)) is not None:
-                yield piece
-        finally:
-            own.run(steps.close)
-
-    return walk()
 
 
 @screens.route("/<table>/new", methods=["GET", "POST"])

@@ -154,18 +154,18 @@ class Shell:
     def toasts(self) -> list[Any]:
         """Messages of what has just been done."""
         return [
-            SimpleNamespace(**{"icon": "check", "undo": "", "sticky": False, **one})
+            SimpleNamespace(**{"icon": "check", "undo": "", "sticky": False, "link": (), **one})
             for one in get_flashed_messages()
             if isinstance(one, dict)
         ]
 
 
-def say(text: str, *, undo: bool = False, icon: str = "check", sticky: bool = False) -> None:
-    """Tell the person something on the next page; with ``undo`` the way back stands beside it."""
+def say(text: str, *, undo: bool = False, icon: str = "check", sticky: bool = False, link: tuple[str, str] | None = None) -> None:
+    """Tell the person something on the next page; with ``undo`` the way back stands beside it, with ``link`` (address, words) a way on."""
     # The batch exists only after what it did was written.
     db.session.flush()
     number = actor().memo.get("batch_id") if undo else None
-    flash({"text": str(text), "icon": icon, "undo": f"/undo/{number}" if number else "", "sticky": sticky})  # type: ignore[arg-type]
+    flash({"text": str(text), "icon": icon, "undo": f"/undo/{number}" if number else "", "sticky": sticky, "link": link or ()})  # type: ignore[arg-type]
 
 
 def drawn(template: str, page: Any, problem: int = 0) -> tuple[str, int]:
@@ -207,7 +207,9 @@ def _shell() -> Shell:
 def register(app: Flask) -> None:
     """Give every template its frame, its words and its static files, and the app its screens."""
     import core.web.core_views  # noqa: F401 - people, roles and rights get their views
+    from core.web.export_pages import exports
     from core.web.import_pages import imports
+    from core.web.job_pages import job_pages
     from core.web.pages import pages
     from core.web.screens import screens
     from core.web.settings_pages import settings_pages
@@ -215,5 +217,5 @@ def register(app: Flask) -> None:
     app.context_processor(lambda: {"shell": _shell()})
     app.jinja_env.globals.update(_=_, gettext=_, ngettext=ngettext, asset=asset)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    for blueprint in (pages, settings_pages, imports, screens):
+    for blueprint in (pages, settings_pages, job_pages, exports, imports, screens):
         app.register_blueprint(blueprint)
