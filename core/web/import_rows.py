@@ -26,8 +26,8 @@ def outcomes() -> dict[str, tuple[str, str]]:
     """{outcome: (word, icon)} of rows."""
     return {
         "refused": (_("Wrong"), "alert-circle"),
-        "created": (_("New"), "plus"),
-        "changed": (_("Changed"), "pencil"),
+        "created": (_("Added"), "plus"),
+        "changed": (_("Updated"), "pencil"),
         "same": (_("The same"), "equal"),
         "skipped": (_("Skipped"), "player-skip-forward"),
         "waiting": (_("Waiting"), "clock"),

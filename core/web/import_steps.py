@@ -80,7 +80,7 @@ def page_of(view: View, one: Draft, **facts: Any) -> SimpleNamespace:
     page = _page(view, url=address_of(one.model, one.id), **facts)
     page.file, page.state = one.file_name, SimpleNamespace(name=one.state, word=word, icon=icon, colour=colour)
     workbook = one.file_name.lower().endswith((".xlsx", ".xlsm"))
-    page.how = _("Excel") if workbook else ENCODINGS.get(one.encoding or "", "")
+    page.how = "Excel" if workbook else ENCODINGS.get(one.encoding or "", "")
     page.rows = rows_text(one.total) if one.heading else ""
     page.sentence = one.sentence or ""
     page.columns_url = f"{page.url}/columns" if one.state in drafts.OPEN and one.heading else ""
@@ -129,7 +129,7 @@ def _counts(one: Draft) -> str:
         return rows_text(one.total) if one.total else ""
     created, changed, same, skipped, refused = map(count_text, (one.created, one.changed, one.same, one.skipped, one.refused))
     told = [
-        (one.created, _("new: %(count)s", count=created)), (one.changed, _("changed: %(count)s", count=changed)),
+        (one.created, _("added: %(count)s", count=created)), (one.changed, _("updated: %(count)s", count=changed)),
         (one.same, _("the same: %(count)s", count=same)), (one.skipped, _("skipped: %(count)s", count=skipped)),
         (one.refused, _("wrong: %(count)s", count=refused)),
     ]  # fmt: skip
@@ -250,12 +250,12 @@ def revert_page(view: View, one: Draft, stops: str = "") -> SimpleNamespace:
     since = drafts.changed_since(one.id) if not stops else 0
     created, changed = count_text(one.created), count_text(one.changed)
     along = [
-        SimpleNamespace(icon="trash", title=_("New records"), count=created, sentence=_("are deleted again")),
-        SimpleNamespace(icon="arrow-back-up", title=_("Changed records"), count=changed, sentence=_("get their old values back")),
+        SimpleNamespace(icon="trash", title=_("Added records"), count=created, sentence=_("are deleted again")),
+        SimpleNamespace(icon="arrow-back-up", title=_("Updated records"), count=changed, sentence=_("get their old values back")),
     ]
     if since:
         shown = count_text(since) if since <= 1000 else "1,000+"
-        told = _("what was changed in them stays, and so do they")
+        told = _("what was changed since stays")
         along.append(SimpleNamespace(icon="user-edit", title=_("Changed by somebody since"), count=shown, sentence=told))
     here = address_of(one.model, one.id)
     return SimpleNamespace(

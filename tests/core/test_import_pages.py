@@ -127,7 +127,7 @@ def test_a_file_becomes_records_step_by_step(app: Any, admin: Any) -> None:
     assert "Dry run" in admin.get(here).text and count() == 0
     jobs()
     dry = admin.get(here).text
-    assert tabs(dry) == {"All": "4", "Wrong": "2", "New": "2"} and "Import 2 rows" in dry
+    assert tabs(dry) == {"All": "4", "Wrong": "2", "Added": "2"} and "Import 2 rows" in dry
     assert "<s>正式客户</s> Formal" in dry and "is needed" in dry and count() == 0
     wrong = admin.get(here, query_string={"show": "refused"}).text
     assert "海天软件" in wrong and "远山会展" not in wrong and "天上掉的" in wrong
@@ -138,7 +138,7 @@ def test_a_file_becomes_records_step_by_step(app: Any, admin: Any) -> None:
     stored = db.session.query(model_of("crm_client")).all()
     assert all(f'href="/crm_client/{one.id}"' in done for one in stored)
     earlier = admin.get(HOME).text
-    assert "客户.csv" in earlier and "new: 2, wrong: 2" in earlier and f'href="{here}/revert"' in earlier
+    assert "客户.csv" in earlier and "added: 2, wrong: 2" in earlier and f'href="{here}/revert"' in earlier
 
 
 @both_databases
@@ -172,7 +172,7 @@ def test_the_whole_import_is_taken_back_after_a_question(app: Any, admin: Any) -
     number = record.id
     admin.post(f"/crm_client/{number}", data={"name": record.name, "address": "上海", "_seen": "{}", "_version": "1"})
     question = admin.get(f"{here}/revert").text
-    assert re.search(r"New records</span><b>2</b>", question) and re.search(r"Changed by somebody since</span><b>1</b>", question)
+    assert re.search(r"Added records</span><b>2</b>", question) and re.search(r"Changed by somebody since</span><b>1</b>", question)
     assert admin.post(f"{here}/revert").status_code == 302
     jobs()
     assert state(here).state == "reverted" and count() == 1
@@ -180,16 +180,27 @@ def test_the_whole_import_is_taken_back_after_a_question(app: Any, admin: Any) -
     assert "The import was undone." in admin.get(here).text
 
 
-def test_a_cancelled_import_goes_on_where_it_was(app: Any, admin: Any) -> None:
+def test_a_cancelled_import_goes_on_where_it_was(app: Any, admin: Any, monkeypatch: Any) -> None:
+    from core.transfer import import_jobs
+
     rows = [f"客户{number}有限公司,1380000{number:04}" for number in range(1200)]
     here = tried(admin, text_of("客户名称,手机", *rows))
     admin.post(f"{here}/run")
-    assert admin.post(f"{here}/cancel").status_code == 302
-    assert "It stops after the rows at hand" in admin.get(here).text
+    seen: list[str] = []
+
+    def between_two_chunks(read: int, _total: int) -> None:
+        if read == 500:
+            seen.append(admin.get(f"{here}/_progress").text)
+            admin.post(f"{here}/cancel")
+            seen.append(admin.get(here).text)
+
+    monkeypatch.setattr(import_jobs, "progress", between_two_chunks)
     jobs()
+    assert "500 of 1,200 rows" in seen[0] and 'value="500"' in seen[0] and "added: 500" in seen[0]
+    assert "It stops after the rows at hand" in seen[1] and f'action="{here}/cancel"' not in seen[1]
     stopped = admin.get(here).text
-    assert state(here).state == "cancelled" and count() == 500
-    assert tabs(stopped)["Waiting"] == "700" and f'action="{here}/resume"' in stopped
+    assert state(here).state == "cancelled" and count() == 1000
+    assert tabs(stopped)["Waiting"] == "200" and f'action="{here}/resume"' in stopped
     assert f'action="{here}/resume"' in admin.get(HOME).text
     assert admin.post(f"{here}/resume").status_code == 302
     jobs()
