@@ -140,7 +140,7 @@ def _row(
 
 
 def _fix_url(page: SimpleNamespace, line: int) -> str:
-    return address(page.url, show=page.show, after=page.after or None, row=line) + "#fix"
+    return address(page.url, show=page.show, after=page.after or None, row=line)
 
 
 def _said(name: str, text: str, every: Mapping[str, Field]) -> str:

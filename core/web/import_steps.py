@@ -35,8 +35,8 @@ def address_of(table: str, import_id: int) -> str:
 
 def row_address(one: Draft, line: int | None, after: int | None = None) -> str:
     """The wrong rows of an import from behind the line ``after``, with one of them open to be corrected."""
-    here = address(address_of(one.model, one.id), show="refused", after=after, row=line)
-    return f"{here}#fix" if line else here
+    # Without a fragment: browsers move the focus to a field only on such a page.
+    return address(address_of(one.model, one.id), show="refused", after=after, row=line)
 
 
 def count_text(count: int) -> str:
