@@ -45,31 +45,32 @@ def demo(firm):
         return
     stages = records(Stage).find(order="position", limit=50, count=False).rows
     told = []
-    cases = firm.make(Case, _cases(firm, stages, told))
-    firm.make(CaseNote, _notes(firm, list(zip(cases, told, strict=True))))
-
-
-def _cases(firm, stages, told):
-    """(moment, who, values) of each case; leaves (who, moment) of each in ``told``."""
-    pick = firm.pick
     running, closed = [one.id for one in stages if not one.is_closed], [one.id for one in stages if one.is_closed]
+    cases = list(zip(firm.make(Case, _cases(firm, running, told)), told, strict=True))
+    firm.make(CaseNote, _notes(firm, cases))
+    for case, (who, moment) in cases:
+        if (firm.now - moment).days > 120 and firm.pick.random() < 0.7:
+            firm.change(Case, case, moment + (firm.now - moment) * firm.pick.random(), who.id, {"stage": firm.pick.choice(closed)})
+
+
+def _cases(firm, running, told):
+    """(moment, who, values) of each case in the order of time; leaves (who, moment) of each in ``told``."""
+    pick = firm.pick
     clients = [pair for pair in firm.facts["clients"] if pick.random() < 0.33]
     names = _names([client for client, _owner in clients])
-    for client, (_seller, entered) in clients:
+    days = [(min(entered + timedelta(days=pick.randrange(2, 40)), firm.now), client) for client, (_seller, entered) in clients]
+    for moment, client in sorted(days):
         name = names[client]
         who = pick.choice(firm.who("counsel", "lawyer"))
-        moment = min(entered + timedelta(days=pick.randrange(2, 40)), firm.now)
         kind = pick.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
-        age = (firm.now - moment).days
-        done = age > 120 and pick.random() < 0.7
         cause = firm.say(*CAUSES[kind])
         told.append((who, moment))
         yield moment, who.id, {
             "name": firm.say(f"{cause}: {name}", f"{name}{cause}案", f"{name}{cause}案"),
             "client": client, "category": CATEGORIES[kind], "kind": kind, "cause": cause, "owner": who.id, "department": who.department_id,
-            "stage": pick.choice(closed if done else running),
+            "stage": pick.choice(running),
             "urgency": pick.choices(["low", "normal", "high", "urgent"], [15, 60, 18, 7])[0],
-            "due_on": None if done else (firm.now + timedelta(days=pick.randrange(-10, 90))).date(),
+            "due_on": (moment + timedelta(days=pick.randrange(30, 400))).date(),
             "summary": firm.say(*pick.choice(SUMMARIES)),
         }  # fmt: skip
 

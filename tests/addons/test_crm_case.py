@@ -98,22 +98,6 @@ def test_a_client_with_cases_stays_and_sleeping_cases_count_as_well(office, crea
     assert api.get("/api/v1/crm_case_note/").json["result"][0]["subject"] == "电话沟通"
 
 
-def test_a_stage_that_the_firm_renamed_or_removed_is_not_brought_back(create):
-    from core.seeding import seed_data
-
-    extra = create("crm_stage", name="Extra")
-    gate = records(type(extra))
-
-    def stages():
-        return {one.name: one for one in gate.find(limit=100).rows}
-
-    before = set(stages())
-    gate.edit(stages()["Taken on"], {"name": "收案登记"})
-    gate.delete(stages()["Withdrawn"])
-    assert seed_data() == 0
-    assert set(stages()) == before - {"Taken on", "Withdrawn"} | {"收案登记"}
-
-
 READS = {
     "zh_Hans": ["案件名称", "案号", "已收案", "紧急程度", "业务摘要", "案由", "结案"],
     "zh_Hant": ["案件名稱", "案號", "已收案", "緊急程度", "業務摘要", "案由", "結案"],
