@@ -56,7 +56,8 @@ class Person:
 
 
 PERSON_COLUMNS = [
-    user_table.c[name] for name in ("username", "name", "level", "language", "zone", "theme", "must_change_password", "password", "active")
+    user_table.c[name]
+    for name in ("username", "name", "level", "language", "zone", "theme", "must_change_password", "password", "active")
 ]
 
 # Made once: building a statement costs more than running it.

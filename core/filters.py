@@ -328,3 +328,4 @@ def _linked(field: Field, model: type, targets: Select[Any] | list[int] | None, 
     if targets is not None:
         inside = inside.where(far.in_(targets))
     return model.id.not_in(inside) if negated else model.id.in_(inside)
+
