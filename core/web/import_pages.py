@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 from flask import Blueprint, redirect, render_template, request, session
 from werkzeug.wrappers import Response
@@ -86,10 +87,8 @@ def template(table: str, kind: str) -> Response:
     view = _view(table)
     if kind not in KINDS:
         raise Missing(_("There is no page at this address."))
-    response = Response(drafts.template_file(table, kind), mimetype=KINDS[kind])
     name = _("%(label)s template", label=model_label(view.model, many=True))
-    response.headers.set("Content-Disposition", "attachment", filename=f"{name}.{kind}")
-    return response
+    return _as_file(Response(drafts.template_file(table, kind), mimetype=KINDS[kind]), f"{table}-template.{kind}", f"{name}.{kind}")
 
 
 # -- the import as it stands --------------------------------------------------------------------------------------------
@@ -156,10 +155,9 @@ def forget(table: str, import_id: int) -> Response:
 def wrong(table: str, import_id: int) -> Response:
     """The wrong rows with the reason of each, to be corrected in a spreadsheet and imported again."""
     _view_of, one = _import(table, import_id)
-    response = Response(outlive(drafts.wrong_file(one.id)), mimetype="text/csv")
     stem = one.file_name.rpartition(".")[0] or one.file_name
-    response.headers.set("Content-Disposition", "attachment", filename=_("%(file)s wrong rows", file=stem) + ".csv")
-    return response
+    response = Response(outlive(drafts.wrong_file(one.id)), mimetype="text/csv")
+    return _as_file(response, f"{table}-wrong.csv", _("%(file)s wrong rows", file=stem) + ".csv")
 
 
 # -- columns ------------------------------------------------------------------------------------------------------------
@@ -252,6 +250,12 @@ def revert(table: str, import_id: int) -> Any:
         count = one.created + one.changed
         say(ngettext("The import was undone: %(count)s record.", "The import was undone: %(count)s records.", count), icon="arrow-back-up")
     return redirect(safe_next(here))
+
+
+def _as_file(response: Response, plain: str, name: str) -> Response:
+    """Let a browser save the answer under ``name``; headers hold plain letters only, so that it is written as RFC 6266 says."""
+    response.headers["Content-Disposition"] = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    return response
 
 
 def _number(text: Any) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from sqlalchemy import select, update
@@ -237,6 +238,8 @@ def test_wrong_rows_and_templates_come_as_files(app: Any, admin: Any) -> None:
     here = imported(admin)
     wrong = admin.get(f"{here}/wrong.csv")
     assert wrong.data.decode("utf-8-sig").count("\r\n") == 3 and "下周再问" in wrong.text
+    told = wrong.headers["Content-Disposition"]
+    assert told.isascii() and unquote(told).endswith("客户 wrong rows.csv"), "servers refuse other letters in a header"
     empty = admin.get(f"{HOME}/template.csv").data.decode("utf-8-sig")
     assert "Name" in empty and admin.get(f"{HOME}/template.xlsx").data.startswith(b"PK")
     assert admin.get(f"{HOME}/template.pdf").status_code == 404
