@@ -237,7 +237,7 @@ def _settle_search() -> None:
 # -- one row ----------------------------------------------------------------------------------------------------------
 
 
-def fix(one: Draft, line: int, texts: Mapping[str, str]) -> None:
+def fix(one: Draft, line: int, texts: Mapping[str | int, str]) -> None:
     """Correct one refused row and put it through the gate alone; before the import has run it is only tried. Never commits."""
     row = db.session.execute(select(core_import_row).where(_rows.import_id == one.id, _rows.line == line)).first()
     dry = one.batch_id is None
@@ -245,10 +245,11 @@ def fix(one: Draft, line: int, texts: Mapping[str, str]) -> None:
         raise Conflict(_("This row is not wrong, or its texts are not kept any more."))
     cells = json.loads(row.cells)[: len(one.heading)]
     cells += [""] * (len(one.heading) - len(cells))
-    for heading, typed in texts.items():
-        if heading not in one.heading:
-            raise Broken(_("This file has no column “%(name)s”.", name=heading[:60]))
-        cells[one.heading.index(heading)] = typed
+    for named, typed in texts.items():
+        at = named if isinstance(named, int) else one.heading.index(named) if named in one.heading else -1
+        if not 0 <= at < len(cells):
+            raise Broken(_("This file has no column “%(name)s”.", name=str(named)[:60]))
+        cells[at] = typed
     locked(one.id)
     with _one_batch(one):
         work = _Work(one, dry=dry)

@@ -33,8 +33,8 @@ from core.transfer.reading import LARGEST_FILE
 from core.transfer.template import template_file
 
 __all__ = [
-    "Column", "Draft", "DraftRow", "ReadCell", "begin", "cancel", "check_later", "choose", "columns", "draft", "fields", "fix_row",
-    "forget", "imports_of", "preview", "read_again", "resume", "revert", "rows", "run_later", "template_file", "wrong_file",
+    "Column", "Draft", "DraftRow", "ReadCell", "begin", "cancel", "changed_since", "check_later", "choose", "columns", "draft", "fields",
+    "fix_row", "forget", "imports_of", "preview", "read_again", "resume", "revert", "rows", "run_later", "template_file", "wrong_file",
 ]  # fmt: skip
 OPEN = ("draft", "cancelled", "stopped")
 
@@ -200,10 +200,15 @@ def choose(
     return draft(import_id)
 
 
-def preview(import_id: int, count: int = 20, *, lines: Iterable[int] = ()) -> list[tuple[DraftRow, list[ReadCell]]]:
-    """The first rows (or those in ``lines``) and how each of their values will be read; asks nothing that only storing can tell."""
+def preview(
+    import_id: int, count: int = 20, *, lines: Iterable[int] = (), state: str | None = None, after: int = 0
+) -> list[tuple[DraftRow, list[ReadCell]]]:  # fmt: skip
+    """The first rows (or those in ``lines``) and how each of their values will be read; asks nothing that only storing can tell.
+
+    ``state`` and ``after`` pick rows as in `rows`.
+    """
     one = draft(import_id)
-    wanted = select(core_import_row).where(core_import_row.c.import_id == import_id).order_by(core_import_row.c.line)
+    wanted = _picked(import_id, state, after)
     if lines := list(lines):
         wanted = wanted.where(core_import_row.c.line.in_(lines))
     found = [_row_of(one, row) for row in db.session.execute(wanted.limit(count))]
@@ -256,6 +261,11 @@ def cancel(import_id: int) -> Draft:
     return draft(import_id)
 
 
+def changed_since(import_id: int) -> int:
+    """How many of the records that this import has stored were changed or deleted by others since; counts to 1,001."""
+    return reverting.changed_since(draft(import_id))
+
+
 def revert(import_id: int) -> Draft:
     """Take the whole import back: a small one at once, a large one by a job, chunk by chunk.
 
@@ -284,11 +294,16 @@ def rows(import_id: int, state: str | None = None, after: int = 0, limit: int = 
 
     ``state`` picks those that became so, or that the dry run expects to.
     """
-    one, table = draft(import_id), core_import_row.c
-    wanted = select(core_import_row).where(table.import_id == import_id, table.line > after).order_by(table.line).limit(min(limit, 1000))
-    if state is not None:
-        wanted = wanted.where(or_(table.state == state, and_(table.state == "waiting", table.expected == state)))
-    return [_row_of(one, row) for row in db.session.execute(wanted)]
+    one = draft(import_id)
+    return [_row_of(one, row) for row in db.session.execute(_picked(import_id, state, after).limit(min(limit, 1000)))]
+
+
+def _picked(import_id: int, state: str | None, after: int) -> Any:
+    table = core_import_row.c
+    wanted = select(core_import_row).where(table.import_id == import_id, table.line > after).order_by(table.line)
+    if state is None:
+        return wanted
+    return wanted.where(or_(table.state == state, and_(table.state == "waiting", table.expected == state)))
 
 
 def wrong_file(import_id: int) -> Iterator[bytes]:
@@ -296,8 +311,8 @@ def wrong_file(import_id: int) -> Iterator[bytes]:
     return wrong_rows.wrong_lines(draft(import_id))
 
 
-def fix_row(import_id: int, line: int, texts: Mapping[str, str]) -> DraftRow:
-    """Correct one refused row, {heading: text}, and put it alone through the gate, in the batch of its import.
+def fix_row(import_id: int, line: int, texts: Mapping[str | int, str]) -> DraftRow:
+    """Correct one refused row, {heading or place of the column: text}, and put it alone through the gate, in the batch of its import.
 
     Before the import has run it is only checked anew. Raises `Conflict` when the row is not wrong.
     """
@@ -317,8 +332,10 @@ def forget(import_id: int) -> None:
 
 
 def _open(import_id: int, *states: str) -> Draft:
-    one = draft(import_id)
+    draft(import_id)
     locked(import_id)
+    # Read again behind the lock: somebody may have sent the same form twice.
+    one = draft(import_id)
     if one.state not in (states or OPEN):
         raise Conflict(_("This import is at work or over; begin a new one with the same file instead."))
     return one

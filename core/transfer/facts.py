@@ -47,6 +47,8 @@ class Draft:
     """{place of the column: three of its values}"""
     days: dict[int, list[int]]
     """{place: counts for `core.spelling.Days`} of columns with dates that end with the year."""
+    remembered: bool
+    """True when an earlier file had the same heading, and its columns were matched as then."""
     mapping: dict[int, str | None]
     """{place of the column: name of the field}; None for a column that is left out."""
     keys: list[str]
@@ -69,13 +71,17 @@ class Draft:
     refused: int
     batch_id: int | None
     job_id: int | None
+    job_done: int | None
+    """Lines or records that its job says to be through with, of ``job_total``; None before it says so."""
+    job_total: int | None
     sentence: str | None
     """What went wrong, or has to be decided."""
 
     @property
     def share(self) -> float:
         """How much of it is done, 0 to 1."""
-        return min(1.0, self.read / self.total) if self.total else 0.0
+        done, of = (self.job_done, self.job_total) if self.state in ("reading", "reverting") else (self.read, self.total)
+        return min(1.0, (done or 0) / of) if of else 0.0
 
 
 def sees_all() -> bool:
@@ -86,7 +92,12 @@ def sees_all() -> bool:
 
 
 _told = select(
-    core_import, core_job.c.state.label("job_state"), core_job.c.last_error.label("job_error"), batches.c.undone_by.label("undone_by")
+    core_import,
+    core_job.c.state.label("job_state"),
+    core_job.c.last_error.label("job_error"),
+    core_job.c.done.label("job_done"),
+    core_job.c.total.label("job_total"),
+    batches.c.undone_by.label("undone_by"),
 ).select_from(
     core_import.outerjoin(core_job, core_job.c.id == core_import.c.job_id).outerjoin(batches, batches.c.id == core_import.c.batch_id)
 )
@@ -127,11 +138,12 @@ def _shown(row: Any) -> Draft:
         if silent:
             state, sentence = ("draft" if state == "checking" else "stopped"), t(row.job_error) if row.job_error else sentence
     more = json.loads(row.samples)
-    values = {name: getattr(row, name) for name in Draft.__slots__ if name not in ("samples", "days")}
+    values = {name: getattr(row, name) for name in Draft.__slots__ if name not in ("samples", "days", "remembered")}
     return Draft(
         **{
             **values, "state": state, "sentence": sentence, "heading": json.loads(row.heading), "keys": json.loads(row.keys),
             "samples": _by_place(more.get("values", {})), "days": _by_place(more.get("days", {})),
+            "remembered": bool(more.get("remembered")),
             "mapping": _by_place(json.loads(row.mapping)), "day_order": _by_place(json.loads(row.day_order)),
         }
     )  # fmt: skip

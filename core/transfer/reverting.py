@@ -18,6 +18,7 @@ from core.undo import OWN_UNDO, mark_undone, may_undo, new_undo_batch, undo_part
 
 CHUNK = 500
 AT_ONCE = 500
+MOST_COUNTED = 1000
 """So many records are brought back within one request; more by a job."""
 
 
@@ -40,6 +41,17 @@ def may_revert(import_id: int, *, even_at_work: bool = False) -> Draft:
     if not verdict and not (own and (one.finished_at is None or now() - one.finished_at <= OWN_UNDO)):
         raise Refused(_("You may not undo this."), verdict)
     return one
+
+
+def changed_since(one: Draft) -> int:
+    """How many records that the import has stored have a later change that is not the import's; never more than 1,001."""
+    if one.batch_id is None:
+        return 0
+    own, later = journal.alias(), journal.alias()
+    same = (later.c.model == own.c.model) & (later.c.record_id == own.c.record_id) & (later.c.id > own.c.id)
+    wanted = select(later.c.record_id).distinct().select_from(own.join(later, same))
+    wanted = wanted.where(own.c.batch_id == one.batch_id, own.c.record_id > 0, later.c.batch_id != one.batch_id).limit(MOST_COUNTED + 1)
+    return len(db.session.execute(wanted).all())
 
 
 def revert_chunks(import_id: int, tell: Callable[[int, int], None] | None = None, stop: Callable[[], bool] | None = None) -> Draft:

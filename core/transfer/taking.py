@@ -150,7 +150,7 @@ def _settle(one: Draft, sheet: Sheet, columns: Columns, facts: dict[str, Any]) -
     values |= {
         "encoding": sheet.encoding, "separator": sheet.separator, "heading": json.dumps(columns.heading, ensure_ascii=False),
         "heading_line": columns.heading_line, "heading_hash": signature, "mapping": json.dumps(mapping), "total": facts["count"],
-        "samples": json.dumps({"values": facts["values"], "days": facts["days"]}, ensure_ascii=False),
+        "samples": json.dumps({"values": facts["values"], "days": facts["days"], "remembered": remembered is not None}, ensure_ascii=False),
         "state": "draft", "sentence": columns.trouble if not any(mapping.values()) else None, "changed_at": now(), "position": 0, "read": 0,
     }  # fmt: skip
     db.session.execute(update(core_import).where(core_import.c.id == one.id).values(values))

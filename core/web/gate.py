@@ -25,6 +25,7 @@ from core.logs import log
 from core.model import models
 from core.settings import is_set, setting
 from core.state import generation
+from core.transfer.reading import LARGEST_FILE
 from core.web import health, sessions
 from core.web.security import Unauthorized, nobody
 
@@ -37,6 +38,8 @@ WHILE_FORCED = {"signin.login", "signin.sign_in", "signin.password", "signin.log
 """What a person may do before his password is his own."""
 WHILE_SETTING_UP = WHILE_FORCED | {"signin.setup"}
 MOST_JSON_BYTES = 8 * 2**20
+LARGE_UPLOADS = {"imports.upload": LARGEST_FILE + 2**20}
+"""Endpoints that take more than ``max_upload_mb``, with the bytes of a whole request: the file, and the form around it."""
 ADDRESS_IN_DIGITS = re.compile(r"(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:.]+\])", re.IGNORECASE)
 
 csrf = CSRFProtect()
@@ -116,6 +119,8 @@ def enter() -> Response | None:
     if (answer := _turn_away(person, set_up)) is not None:
         return answer
     if not safe:
+        if request.endpoint in LARGE_UPLOADS:
+            request.max_content_length = max(LARGE_UPLOADS[request.endpoint], current_app.config["MAX_CONTENT_LENGTH"])
         json = request.mimetype == "application/json"
         if json:
             # A value is text or a number; files come by form.

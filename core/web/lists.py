@@ -107,6 +107,7 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
         **state,
         note=note,
         new_url=f"{path}new" if may_create(view) else "",
+        import_url=f"{path}_import" if may_import(view) else "",
         bulk_url=f"{path}_bulk",
         columns_url=f"{path}_columns",
         may_share_columns=bool(may("edit", Setting)),
@@ -177,6 +178,11 @@ def may_create(view: View) -> bool:
     return view.may_create and bool(may("create", view.model))
 
 
+def may_import(view: View) -> bool:
+    """May the acting person bring a whole list of this model in?"""
+    return view.may_create and bool(may("import", view.model))
+
+
 def list_actions(view: View) -> list[SimpleNamespace]:
     """The buttons of the bulk bar: the view's own, then deletion."""
     made = [SimpleNamespace(name=one.name, label=t(one.label), icon=one.icon, danger=one.danger) for one in view.actions()]
@@ -243,6 +249,8 @@ def _empty(page: SimpleNamespace, model: type, tree: Any, words: str, many: str)
             hint=_("Take a condition away, or write it differently."),
             buttons=buttons,
         )
+    if page.import_url:
+        buttons.append((_("Import a list"), page.import_url, False))
     if page.new_url:
         buttons.append((_("New"), page.new_url, True))
     return SimpleNamespace(icon="inbox", title=_("No %(many)s so far", many=many), hint=page.description, buttons=buttons)

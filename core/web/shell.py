@@ -227,6 +227,7 @@ def register(app: Flask) -> None:
     import core.web.core_views  # noqa: F401 - people, roles and rights get their views
     from core.web.export_pages import exports
     from core.web.find_page import find_page
+    from core.web.import_pages import imports
     from core.web.job_pages import job_pages
     from core.web.pages import pages
     from core.web.screens import screens
@@ -235,5 +236,5 @@ def register(app: Flask) -> None:
     app.context_processor(lambda: {"shell": _shell()})
     app.jinja_env.globals.update(_=_, gettext=_, ngettext=ngettext, asset=asset)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    for blueprint in (pages, find_page, settings_pages, job_pages, exports, screens):
+    for blueprint in (pages, find_page, settings_pages, job_pages, exports, imports, screens):
         app.register_blueprint(blueprint)
