@@ -73,11 +73,8 @@ def filter_fields(model: type) -> dict[str, Field]:
         return everything
     from core.rules import rights
 
-    mine = rights()
-    return {
-        name: one for name, one in everything.items()
-        if not (one.hidden or one.sensitive) and (one.system or mine.field_access(model, one) != "hidden")
-    }  # fmt: skip
+    seen = rights().fields_seen(model)
+    return {name: one for name, one in everything.items() if not (one.hidden or one.sensitive) and (one.system or name in seen)}
 
 
 def field_named(name: str, model: type) -> Field:

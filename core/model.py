@@ -21,6 +21,7 @@ from sqlalchemy.types import JSON
 
 from core.errors import Misbuilt
 from core.fields import BY_PYTHON, KINDS, Declared, Field
+from core.indexes import indexes_of
 
 FabModel.metadata.naming_convention = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -216,6 +217,11 @@ class Recorded:
     __fields__: dict[str, Field]
     open_to_team = False
     """True: no owner rule applies, everyone with the right on the model may (D24)."""
+    indexes: tuple[str, ...] = ()
+    """Lists that stay quick with millions of records: ``("owner changed_at", "owner name")`` for one owner's, by date and by name.
+
+    Each is an index over these fields, a title by its sort key, ended by the id.
+    """
     system_model = False
     """True: belongs to system administrators and is kept out of personal shares."""
 
@@ -255,6 +261,7 @@ class Recorded:
         arguments = cls.__dict__.get("__table_args__", ())
         if "__tablename__" in cls.__dict__ and issubclass(cls, FabModel):
             places = arguments if isinstance(arguments, tuple) and not (arguments and isinstance(arguments[-1], dict)) else arguments[:-1]
+            places = (*places, *indexes_of(cls, SYSTEM_FIELDS))
             cls.__table_args__ = (*places, {"sqlite_autoincrement": True, "info": {"addon": addon}})
         _models[table] = cls
         super().__init_subclass__(**options)

@@ -273,10 +273,24 @@ class Hits:
         """The record is one of all hits: right when these are few, or when nothing else limits the rows."""
         return self.model.id.in_(select(self._record_id()).where(*self._found()).correlate(None))
 
-    def join(self, query: Any) -> Any:
-        """``query`` over the model, led by the hits as they come from the index: it can stop early."""
+    def join(self, query: Any, narrow: bool = False) -> Any:
+        """``query`` over the model, led by the hits as they come from the index: it can stop early.
+
+        When the query is ``narrow``, few rows beside many hits, its rows are looked up one by one instead.
+        """
+        if narrow and not db.is_sqlite:
+            # The planner knows how common the words are, and may begin at either end.
+            row = core_search.c.id == self.model.id + sa.literal(self.base, BigInteger)
+            return query.join(core_search, row).where(*self._found(), *self.visible)
+        if narrow and self._many():
+            return query.where(self.each(self.model.id), *self.visible)
         table = _fts if db.is_sqlite else core_search
         return query.join(table, self.model.id == self._record_id()).where(*self._found(), *self.visible)
+
+    def _many(self) -> bool:
+        """Has the index more than a thousand hits? (SQLite, whose planner cannot know.)"""
+        some = select(_fts.c.rowid).where(*self._found()).limit(1001)
+        return db.session.execute(select(func.count()).select_from(some.subquery())).scalar_one() > 1000
 
     def each(self, record_id: Any) -> ColumnElement[bool]:
         """One record at a time is looked up: right for a few hundred rows, when many of them are hits."""

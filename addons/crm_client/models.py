@@ -35,6 +35,7 @@ class Client(Owned, Model):
     birthday: Mapped[date | None] = field()
     remarks: Mapped[str | None] = field(long=True)
 
+    indexes = ("owner changed_at", "owner name", "department changed_at", "owner category source changed_at", "region category")
     duplicate_keys = "name phones"
     also_called = {
         "name": "company 公司 公司名称 公司名稱 企业 企业名称 企業名稱 单位 单位名称 單位名稱",

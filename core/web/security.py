@@ -20,14 +20,9 @@ from core.people import RoleRow, User
 from core.rules import may
 
 VERBS = {
-    "can_get": "read",
-    "can_get_list": "read",
-    "can_info": "read",
-    "can_export": "read",
-    "can_post": "create",
-    "can_put": "edit",
+    "can_get": "read", "can_get_list": "read", "can_info": "read", "can_export": "read", "can_post": "create", "can_put": "edit",
     "can_delete": "delete",
-}
+}  # fmt: skip
 
 
 class House(AppBuilder):
@@ -166,3 +161,5 @@ def build(app: Flask, session: Any) -> House:
     # FAB's own chooser writes the language into each visitor's session.
     current_app.extensions["babel"].locale_selector = lambda: actor().language
     return house
+
+

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask, flash, g, get_flashed_messages, render_template, request, session, url_for
+from flask import Flask, current_app, flash, g, get_flashed_messages, render_template, request, session, url_for
+from markupsafe import Markup
 
 from core.context import actor
 from core.db import db
@@ -101,6 +102,15 @@ class Shell:
         return [*self.modules, *([self.settings] if self.settings else [])]
 
     @property
+    def launch(self) -> Markup:
+        """All modules with their pages, drawn."""
+        shown = (
+            (one.title, one.icon, one.colour, tuple((e.title, e.url, e.icon, e.colour, e.hint, e.words) for e in one.entries))
+            for one in self.everything
+        )
+        return _launch(tuple(shown))
+
+    @property
     def rail(self) -> list[Any]:
         """The modules that fit on the rail."""
         from core.web.menu import ON_THE_RAIL
@@ -158,6 +168,14 @@ class Shell:
             for one in get_flashed_messages()
             if isinstance(one, dict)
         ]
+
+
+@lru_cache(maxsize=128)
+def _launch(modules: tuple[Any, ...]) -> Markup:
+    """The same for the same modules, whose words are part of them: kept, since it is a third of what is drawn of a short page."""
+    names = ("title", "url", "icon", "colour", "hint", "words")
+    pages = [(title, icon, colour, [dict(zip(names, one, strict=True)) for one in entries]) for title, icon, colour, entries in modules]
+    return Markup(current_app.jinja_env.get_template("_launch.html").render(modules=pages))  # noqa: S704
 
 
 def say(text: str, *, undo: bool = False, icon: str = "check", sticky: bool = False, link: tuple[str, str] | None = None) -> None:

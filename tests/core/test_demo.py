@@ -32,9 +32,9 @@ def demo(app):
 
 
 def sign_in(client, login):
-    page = client.get("/login").text
+    page = client.get("/login/").text
     token = page.split('name="csrf_token" value="')[1].split('"')[0]
-    return client.post("/login", data={"login": login, "password": PASSWORD, "csrf_token": token})
+    return client.post("/login/", data={"username": login, "password": PASSWORD, "csrf_token": token})
 
 
 @both_databases

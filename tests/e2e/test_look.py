@@ -218,7 +218,7 @@ STATES: dict[str, Callable[[Any], None]] = {
     "new role right": at("/core_role_right/new"),
     "field rights": at("/core_field_right/"), "personal rights": at("/core_personal_right/new"),
     "not found": at("/nothing/"), "no record": at("/crm_client/999999"), "broken filter": at("/crm_client/?filter=x"),
-    "failure": _failure,
+    "export": at("/crm_client/_export/ask"), "jobs": at("/jobs/"), "failure": _failure,
 }  # fmt: skip
 WORDS = """() => {
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
