@@ -252,4 +252,3 @@ def nobody_waits():
     idle = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'")
     with db.engine.connect() as connection:
         return connection.execute(idle).scalar() == 0
-

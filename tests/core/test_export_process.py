@@ -122,8 +122,8 @@ def test_a_process_killed_in_the_middle_leaves_no_file_and_the_next_one_writes_i
 
 @pytest.mark.parametrize("ending", ["csv", "xlsx"])
 def test_a_full_disk_is_told_in_a_sentence_and_leaves_nothing(house, ending):
-    job_id, journalled = queue(house, ending, SOME), told(house)
-    perform(house, job_id, limit=300_000)
+    job_id, journalled = queue(house, ending), told(house)
+    perform(house, job_id, limit=1_000_000)
     assert state(house, job_id)[0] == "dead" and "perhaps the disk is full" in state(house, job_id)[1]
     assert str(house.data) not in state(house, job_id)[1]
     assert [one for one in left(house) if one.startswith(f"{job_id}")] == [] and told(house) == journalled
