@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from flask import current_app
 
-from core.context import actor, today
+from core.context import acting, actor, today
+from core.db import db
 from core.errors import Broken, Missing, Refused
 from core.i18n import gettext as _
-from core.jobs import cancelled, checkpoint, current_job, job, progress
+from core.jobs import cancelled, checkpoint, current_job, job, progress, remembered
 from core.model import model_label, model_of
 from core.records import records
 from core.rules import may
 from core.settings import declare_setting, number_between, setting
-from core.transfer.exporting import count_rows, export_fields, run_export, tell_the_journal
+from core.transfer.exporting import Unwritable, count_rows, export_fields, run_export, tell_the_journal
 
+log = logging.getLogger("mortise.exports")
 A_DAY = 24 * 3600
 
-declare_setting("exports.keep_days", 7, "Days that an exported file can be fetched", check=number_between(1, 365))
+declare_setting("exports.keep_days", 7, "Days that an exported file can be fetched", check=number_between(1, 30))
 
 
-class Stopped(Exception):
+class _Stopped(Exception):
     """Somebody cancelled the export, or another runner took it over."""
 
 
@@ -56,39 +60,67 @@ def write_export(
     its own, which the next run removes: the file appears when it is whole.
     """
     run = current_job()
-    number, token = (run.id, run.token) if run else (0, "now")
-    model, names = model_of(table), [one.name for one in export_fields(model_of(table), fields)]
-    total = count_rows(model, filter, search, ids)
-    checkpoint()
-    folder = exports_folder()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for left in folder.glob(f"{number}-*"):
-        shutil.rmtree(left, ignore_errors=True)
-    work = folder / f"{number}-{token}"
-    work.mkdir(mode=0o700)
-
-    def after_page(done: int) -> None:
-        progress(done, total)
-        # Ends the transaction: on SQLite nobody could write meanwhile. Fails when another runner took the job over.
-        checkpoint()
-        if cancelled():
-            raise Stopped
-
+    number = run.id if run else 0
+    if has_file(number, remembered()):
+        return  # an earlier run died between its last word and its end
+    asked: dict[str, Any] = {"filter": filter, "search": search, "ids": ids}
     try:
-        told = run_export(
-            table, work / f"export.{ending}", fields=names, filter=filter, search=search, order=order, ids=ids,
-            after_page=after_page, quiet=True,
-        )  # fmt: skip
+        with _only_reading():
+            names = [one.name for one in export_fields(model_of(table), fields)]
+            total, _more = count_rows(model_of(table), **asked)
+            work = _fresh_folder(number, run.token if run else "now")
+            told = run_export(
+                table, work / f"export.{ending}", fields=names, order=order, quiet=True,
+                after_page=lambda done: _go_on(done, total), **asked,
+            )  # fmt: skip
+        # Only the run that still holds the job puts its file in place.
         checkpoint()
-        told.path.replace(folder / f"{number}.{ending}")
-    except Stopped:
+        told.path.replace(exports_folder() / f"{number}.{ending}")
+    except _Stopped:
         return
+    except Unwritable as problem:
+        log.error("The file of export job %s could not be written: %s", number, problem)
+        raise Broken(
+            _("The file could not be written; perhaps the disk is full. Please tell your administrator, then try again.")
+        ) from None
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        _sweep(number)
     progress(told.rows, told.rows)
+    model = model_of(table)
     tell_the_journal(model, {"rows": told.rows, "filter": filter, "search": search, "fields": names, "format": ending})
     name = f"{model_label(model, many=True)}-{today().isoformat()}.{ending}"
     checkpoint(export={"table": table, "ending": ending, "name": name, "rows": told.rows, "fields": names})
+
+
+def _fresh_folder(number: int, token: str) -> Path:
+    """A folder for this run, after what a run that died has left is removed."""
+    _sweep(number)
+    work = exports_folder() / f"{number}-{token}"
+    work.mkdir(parents=True, mode=0o700)
+    exports_folder().chmod(0o700)
+    return work
+
+
+def _sweep(number: int) -> None:
+    for left in exports_folder().glob(f"{number}-*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _only_reading() -> Iterator[None]:
+    """A session of its own that only reads, as the same person: a job's own may write, and on SQLite others would wait for each page."""
+    with current_app.app_context(), acting(replace(actor(), memo={})):
+        db.read_only()
+        try:
+            yield
+        finally:
+            db.remove()
+
+
+def _go_on(done: int, total: int) -> None:
+    progress(done, total)
+    if cancelled():
+        raise _Stopped
 
 
 def export_file(job_id: int, memory: dict[str, Any], user_id: int | None) -> ExportFile:

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from flask import current_app, has_app_context
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from core import journal
 from core.context import acting, actor, local
 from core.db import db
 from core.errors import Broken, Refused
 from core.fields import Field
+from core.filters import compile_filter, field_named, filter_fields
 from core.i18n import gettext as _
-from core.listing import page
+from core.listing import id_among, page
 from core.model import model_label, model_of
 from core.records import QUIET, records
 from core.rules import may, rights
@@ -33,6 +34,10 @@ EXACT_DIGITS = 15
 NUMBERS = ("integer", "decimal", "money", "formula")
 Progress = Callable[[str], None]
 AfterPage = Callable[[int], None]
+
+
+class Unwritable(Broken):
+    """The disk does not take the file."""
 
 
 @dataclass(slots=True)
@@ -51,8 +56,6 @@ def export_fields(model: type, names: Iterable[str] = ()) -> list[Field]:
 
     Raises `Broken` for a name that there is not, or that he does not see.
     """
-    from core.filters import field_named, filter_fields
-
     if chosen := [field_named(name, model) for name in names if name]:
         return [one for one in chosen if one.kind.name not in ("json", "file")]
     seen = [one for one in filter_fields(model).values() if not (one.system or one.hidden or one.sensitive)]
@@ -70,7 +73,7 @@ def export_rows(
     ``after_page`` is called between two pages with the number of rows so far; ``quiet`` leaves the journal to the caller.
     Texts are as they are; `csv_lines` defuses them. Raises `Refused` or `Broken` at once, not in the middle.
     """
-    gate, verdict = records(model), may("export", model)
+    verdict = may("export", model)
     if not verdict:
         raise Refused(_("You may not export %(label)s.", label=model_label(model, many=True)), verdict)
     columns = export_fields(model, fields)
@@ -81,14 +84,30 @@ def export_rows(
         # An order that this list cannot have is told now: a file that has begun cannot say so any more.
         page(model, filter, search, order if order is not None else "id", limit=1, count=False)
     if not quiet:
-        count = len(wanted) if wanted is not None else gate.count(filter, search)
+        count, _more = count_rows(model, filter, search, wanted)
         tell_the_journal(model, {"rows": count, "filter": filter, "search": search, "fields": [one.name for one in columns]})
     return _walk(model, columns, filter, search, order, wanted, after_page)
 
 
-def count_rows(model: type, filter: Any = None, search: str | None = None, ids: Sequence[int] | None = None) -> int:
-    """How many rows an export would hold at most."""
-    return len(dict.fromkeys(ids)) if ids is not None else int(records(model).count(filter, search))
+def count_rows(
+    model: Any, filter: Any = None, search: str | None = None, ids: Sequence[int] | None = None, most: int | None = None
+) -> tuple[int, bool]:  # fmt: skip
+    """(how many rows an export of the acting person holds, whether there are more); with ``most`` no further than that is counted."""
+    reach = None if actor().system else rights().row_filter(model, "export")
+    if most is not None and ids is None and reach is None:
+        found = records(model).find(filter=filter, search=search, order="id", limit=1)
+        return min(found.count, most), found.capped or found.count > most
+    query = records(model).select().with_only_columns(model.id)
+    if reach is not None:
+        query = query.where(reach)
+    if ids is not None:
+        query = query.where(id_among(model.id, ids))
+    else:
+        query = query.where(compile_filter({"and": [part for part in (filter, {"search": search} if search else None) if part]}, model))
+    if most is not None:
+        query = query.limit(most + 1)
+    count = db.session.execute(select(func.count()).select_from(query.subquery())).scalar_one()
+    return (count, False) if most is None else (min(count, most), count > most)
 
 
 def csv_lines(rows: Iterable[list[str]]) -> Iterator[bytes]:
@@ -125,7 +144,7 @@ def run_export(
             _write_workbook(part, rows, model_label(model, many=True), numbers)
         part.replace(path)
     except OSError as error:
-        raise Broken(_("“%(file)s” cannot be written: %(why)s.", file=path, why=error.strerror or str(error))) from None
+        raise Unwritable(_("“%(file)s” cannot be written: %(why)s.", file=path, why=error.strerror or str(error))) from None
     finally:
         part.unlink(missing_ok=True)
     return ExportOutcome(rows.count, path)
@@ -203,9 +222,12 @@ def _walk(
     for found in _pages(model, filter, search, order, ids):
         found = _exportable(model, found)
         names = {one.name: written(one.target, _linked_ids(one, found)) for one in columns if one.kind.name in ("link", "links")}
-        for record in found:
-            yield [_cell(one, one.get(record), names.get(one.name, {})) for one in columns]
-        done += len(found)
+        texts = [[_cell(one, one.get(record), names.get(one.name, {})) for one in columns] for record in found]
+        if db.session().execution_options.get("mortise_read_only"):
+            # No transaction stays open while the rows are written to a disk or sent to somebody with a slow line.
+            db.session.rollback()
+        yield from texts
+        done += len(texts)
         if after_page is not None:
             after_page(done)
 

@@ -22,9 +22,9 @@ from core.filters import filter_fields
 from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.job_list import job_memory
+from core.listing import MOST_COUNTED
 from core.model import model_label
 from core.preferences import chosen_columns
-from core.records import records
 from core.rules import may
 from core.web.facets import facets, read_filter, write_filter
 from core.web.lists import address
@@ -48,13 +48,15 @@ def stream(table: str) -> Response:
 @exports.route("/<table>/_export/ask", methods=["GET", "POST"])
 def ask(table: str) -> str:
     """What to export: format, columns, rows; with the number of rows. Posted by the bulk bar with what is ticked."""
-    view = _view(table)
-    return render_template("export.html", page=_question(view, request.values))
+    db.read_only()
+    return render_template("export.html", page=_question(_view(table), request.values))
 
 
 @exports.post("/<table>/_export")
 def write(table: str) -> Any:
     """Export what was asked for: a small list at once, a large one as a job."""
+    # Whether it can be, and how long it is, is asked by reading: on SQLite nobody has to wait for that.
+    db.read_only()
     view, form = _view(table), request.form
     model, ending = view.model, form.get("format", "csv")
     if ending not in AT_ONCE:
@@ -69,15 +71,14 @@ def write(table: str) -> Any:
     asked: dict[str, Any] = {"filter": _tree(form), "search": _words(form), "order": _order(form)} if ids is None else {"ids": ids}
     # A filter or an order that there is not is told now, not by a job that fails later.
     page(model, asked.get("filter"), asked.get("search"), asked.get("order") or "id", limit=1, count=False)
-    if count_rows(model, asked.get("filter"), asked.get("search"), ids) > AT_ONCE[ending]:
+    _count, more = count_rows(model, asked.get("filter"), asked.get("search"), ids, most=AT_ONCE[ending])
+    if more:
         from core.transfer.export_jobs import write_export
 
+        db.remove()
         write_export.later(table=table, ending=ending, fields=names, **asked)
         say(_("The export runs in the background; its file waits for you there."), icon="clock", link=("/jobs/", _("Have a look")))
         return redirect(safe_next(f"/{table}/"))
-    # Nothing is written from here on but the journal, beside it: while rows are read nobody has to wait for us.
-    db.remove()
-    db.read_only()
     if ending == "csv":
         return csv_answer(model, fields=names, **asked)
     from core.transfer import run_export
@@ -183,8 +184,11 @@ def _fields(view: View, form: Any) -> list[str]:
 
 def _question(view: View, given: Any) -> SimpleNamespace:
     model, table, tree = view.model, view.model.__tablename__, _tree(given)
-    found = records(model).find(filter=tree, search=_words(given), limit=1)
+    from core.transfer.exporting import count_rows
+
+    count, more = count_rows(model, tree, _words(given), most=MOST_COUNTED)
     ids = [] if given.get("all") else _ticked(given)
+    ticked = count_rows(model, ids=ids)[0] if ids else 0
     shown, known = set(_shown(view)), filter_fields(model)
     columns = [
         SimpleNamespace(name=name, label=one.title, shown=name in shown)
@@ -193,7 +197,7 @@ def _question(view: View, given: Any) -> SimpleNamespace:
     ]
     # What the house writes itself comes last; few want it.
     columns.sort(key=lambda one: known[one.name].system)
-    total = found.total_text or str(found.count)
+    total = f"{count:,}" + ("+" if more else "")
     state = {"filter": write_filter(tree), "q": _words(given) or "", "order": _order(given) or ""}
     return SimpleNamespace(
         title=_("Export %(label)s", label=model_label(model, many=True)),
@@ -203,8 +207,8 @@ def _question(view: View, given: Any) -> SimpleNamespace:
         ids=ids,
         facets=facets(tree, known),
         columns=columns,
-        all_text=ngettext("%(total)s record of this list", "All %(total)s records of this list", found.count or 0, total=total),
-        ticked_text=ngettext("%(count)s record that you selected", "%(count)s records that you selected", len(ids)),
-        none=not ids and not found.rows,
+        all_text=ngettext("%(total)s record of this list", "All %(total)s records of this list", count, total=total),
+        ticked_text=ngettext("%(count)s record that you selected", "%(count)s records that you selected", ticked),
+        none=not ticked and not count,
         large=f"{AT_ONCE['csv']:,}",
     )
