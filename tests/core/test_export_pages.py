@@ -1,19 +1,14 @@
 """Export from a list: the question first, a small list at once, a large one as a job whose file only one person may fetch."""
 
-import ast
 import io
 import os
-import resource
-import subprocess
-import sys
 from datetime import timedelta
 
 import pytest
 from openpyxl import load_workbook
 from sqlalchemy import insert, select
 
-from core.config import ROOT
-from core.context import Actor, acting, now
+from core.context import now
 from core.db import db
 from core.jobs import core_job, run_jobs
 from core.model import model_of
@@ -21,7 +16,6 @@ from core.people import FieldRight, RoleRow
 from core.testing import both_databases
 from core.transfer.export_jobs import exports_folder, remove_old_exports
 from core.web import export_pages
-from tests.core.installation import Installation
 from tests.core.sheets import journalled
 
 
@@ -206,80 +200,3 @@ def test_rest_exports_csv_through_the_same_gate(app, create, chief, login_as):
     assert found.mimetype == "text/csv" and [line[0] for line in csv_of(found)][1:] == ["乙", "甲"]
     assert login_as("stranger").get("/api/v1/crm_client/_export").status_code == 403
     assert login_as(chief).get("/api/v1/crm_client/_export?columns=nothing").status_code == 400
-
-
-@pytest.mark.parametrize("ending", ["csv", "xlsx"])
-def test_a_full_disk_is_told_in_a_sentence_and_leaves_no_half_file(app, chief, ending):
-    from core.errors import Broken
-
-    made(3000)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    folder = exports_folder()
-    with acting(Actor(user_id=chief.id, login="chief", door="job")):
-        from core.transfer import run_export
-
-        folder.mkdir(parents=True)
-        list(db.session.execute(select(core_job)))
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-                run_export("crm_client", folder / f"full.{ending}", quiet=True)
-            except Broken as problem:
-                status = 0 if "cannot be written" in str(problem) else 2
-            finally:
-                os._exit(status)
-        _pid, code = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(code) == 0
-    assert list(folder.iterdir()) == []
-
-
-MANY = """
-import json, sys, time
-from sqlalchemy import insert, select
-from core.cli.house import house
-from core.context import now
-from core.db import db
-from core.jobs import core_job
-from core.model import model_of
-from core.people import User
-from core.transfer.export_jobs import write_export
-from core.context import acting, Actor
-with house(title="Many"):
-    table = model_of("crm_client").__table__
-    row = {"status": "signed", "created_at": now(), "modified_at": now(), "version": 1}
-    for start in range(0, 100_000, 5_000):
-        some = [{**row, "name": f"client {n}", "code": f"X{n}"} for n in range(start, start + 5_000)]
-        db.session.connection().execute(insert(table), some)
-    few = {"field": "code", "op": "starts", "value": "X9999"}
-    for ending in ("csv", "xlsx"):
-        write_export.later(table="crm_client", ending=ending, filter=few)
-    for ending in ("csv", "xlsx"):
-        write_export.later(table="crm_client", ending=ending)
-"""
-PEAKS = """
-import resource, time
-from core.cli.house import house
-from core.job_runner import perform
-with house():
-    peaks = []
-    for number in range(4):
-        begun = time.monotonic()
-        assert perform(awake=["core"])
-        peaks.append((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, round(time.monotonic() - begun, 1)))
-print(peaks)
-"""
-
-
-@pytest.mark.slow
-def test_memory_does_not_grow_with_the_rows(tmp_path):
-    house = Installation(tmp_path)
-    house.must("migrate")
-    house.python(MANY)
-    done = subprocess.run([sys.executable, "-c", PEAKS], cwd=ROOT, env=house.environment, text=True, capture_output=True, check=True)
-    print(done.stdout)
-    (_few_csv, _s), (few, _s), (csv_peak, _s), (xlsx_peak, _s) = ast.literal_eval(done.stdout.splitlines()[-1])
-    assert csv_peak - few < 40 and xlsx_peak - few < 60, done.stdout
-    sizes = {one.suffix: one.stat().st_size for one in (house.data / "exports").iterdir() if one.stat().st_size > 1_000_000}
-    assert set(sizes) == {".csv", ".xlsx"}
