@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from sqlalchemy import select, update
@@ -11,16 +12,16 @@ from core.db import db
 from core.errors import Conflict, Missing
 from core.i18n import gettext as _
 from core.i18n import t
-from core.jobs import core_job, jobs
+from core.jobs import RESULT, core_job, jobs
 
 
 def job_list(*, state: str | None = None, mine: bool = False, before: int | None = None, limit: int = 50) -> list[dict[str, Any]]:
     """Jobs, newest first, as `job_status` gives them: one's own, to administrators all; ``before`` is the last id of the page before."""
     wanted = select(core_job).order_by(core_job.c.id.desc()).limit(min(limit, 500))
-    if mine or not _sees_all():
+    if mine or not sees_all():
         wanted = wanted.where(core_job.c.user_id == actor().user_id)
-    if state:
-        wanted = wanted.where(core_job.c.state == state)
+    # What went into another job of the same kind is told there.
+    wanted = wanted.where(core_job.c.state == state if state else core_job.c.state != "merged")
     if before is not None:
         wanted = wanted.where(core_job.c.id < before)
     return [_shown(row) for row in db.session.execute(wanted)]
@@ -53,7 +54,8 @@ def try_again(job_id: int) -> None:
         raise Conflict(_("Only a job that failed or was cancelled can be tried again."))
 
 
-def _sees_all() -> bool:
+def sees_all() -> bool:
+    """May the acting person see everybody's jobs?"""
     from core.rules import rights
 
     return actor().system or rights().level in ("administrator", "system_administrator")
@@ -61,7 +63,7 @@ def _sees_all() -> bool:
 
 def _row(job_id: int) -> Any:
     row = db.session.execute(select(core_job).where(core_job.c.id == job_id)).first()
-    if row is None or (row.user_id != actor().user_id and not _sees_all()) or (row.user_id is None and not _sees_all()):
+    if row is None or (row.user_id != actor().user_id and not sees_all()) or (row.user_id is None and not sees_all()):
         raise Missing(_("There is no such job; it may have been finished long ago."))
     return row
 
@@ -72,4 +74,6 @@ def _shown(row: Any) -> dict[str, Any]:
     title = t(known.title) if known else row.name
     # Our own sentences were kept in English, since nobody in particular read them then.
     error = t(row.last_error) if row.last_error else None
-    return {**{name: getattr(row, name) for name in names.split()}, "due_at": row.due_at, "title": title, "last_error": error}
+    result = json.loads(row.memory).get(RESULT) if row.memory else None
+    shown = {name: getattr(row, name) for name in names.split()}
+    return {**shown, "due_at": row.due_at, "title": title, "last_error": error, "result": result}

@@ -27,6 +27,7 @@ class Shell:
     settings_url = "/settings/"
     addons_url = "/settings/addons"
     account_url = "/account"
+    jobs_url = "/jobs"
     preference_url = "/account/preferences"
     new_url = "/new"
     languages = list(LANGUAGES.items())
@@ -154,18 +155,23 @@ class Shell:
     def toasts(self) -> list[Any]:
         """Messages of what has just been done."""
         return [
-            SimpleNamespace(**{"icon": "check", "undo": "", "sticky": False, **one})
+            SimpleNamespace(**{"icon": "check", "undo": "", "sticky": False, "link": None, **one})
             for one in get_flashed_messages()
             if isinstance(one, dict)
         ]
 
 
-def say(text: str, *, undo: bool = False, icon: str = "check", sticky: bool = False) -> None:
-    """Tell the person something on the next page; with ``undo`` the way back stands beside it."""
+def say(text: str, *, undo: bool = False, icon: str = "check", sticky: bool = False, link: tuple[str, str] | None = None) -> None:
+    """Tell the person something on the next page; with ``undo`` the way back stands beside it, with ``link`` an (address, label)."""
     # The batch exists only after what it did was written.
     db.session.flush()
     number = actor().memo.get("batch_id") if undo else None
-    flash({"text": str(text), "icon": icon, "undo": f"/undo/{number}" if number else "", "sticky": sticky})  # type: ignore[arg-type]
+    flash({"text": str(text), "icon": icon, "undo": f"/undo/{number}" if number else "", "sticky": sticky, "link": link})  # type: ignore[arg-type]
+
+
+def say_queued(job_id: int, text: str = "") -> None:
+    """Tell the person that a job of his works on it, with the way to its page."""
+    say(text or _("This goes on in the background."), icon="progress", link=(f"/jobs/{job_id}", _("See how far it is")))
 
 
 def drawn(template: str, page: Any, problem: int = 0) -> tuple[str, int]:
@@ -207,6 +213,7 @@ def _shell() -> Shell:
 def register(app: Flask) -> None:
     """Give every template its frame, its words and its static files, and the app its screens."""
     import core.web.core_views  # noqa: F401 - people, roles and rights get their views
+    from core.web.job_pages import job_pages
     from core.web.pages import pages
     from core.web.screens import screens
     from core.web.settings_pages import settings_pages
@@ -214,5 +221,5 @@ def register(app: Flask) -> None:
     app.context_processor(lambda: {"shell": _shell()})
     app.jinja_env.globals.update(_=_, gettext=_, ngettext=ngettext, asset=asset)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    for blueprint in (pages, settings_pages, screens):
+    for blueprint in (pages, job_pages, settings_pages, screens):
         app.register_blueprint(blueprint)
