@@ -15,5 +15,6 @@ from core import (  # noqa: F401
     search,
     settings,
     state,
+    undo_jobs,
 )
 from core.transfer import draft_tables, import_jobs  # noqa: F401

@@ -213,6 +213,7 @@ def _shell() -> Shell:
 def register(app: Flask) -> None:
     """Give every template its frame, its words and its static files, and the app its screens."""
     import core.web.core_views  # noqa: F401 - people, roles and rights get their views
+    from core.web.bulk_pages import bulk_pages
     from core.web.job_pages import job_pages
     from core.web.pages import pages
     from core.web.screens import screens
@@ -221,5 +222,5 @@ def register(app: Flask) -> None:
     app.context_processor(lambda: {"shell": _shell()})
     app.jinja_env.globals.update(_=_, gettext=_, ngettext=ngettext, asset=asset)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    for blueprint in (pages, job_pages, settings_pages, screens):
+    for blueprint in (pages, job_pages, settings_pages, bulk_pages, screens):
         app.register_blueprint(blueprint)
