@@ -18,6 +18,7 @@ from core.context import actor, now
 from core.db import db
 from core.i18n import gettext as _
 from core.people import MortiseUser, SignInAttempt, SignInSession
+from core.preferences import table as preference_table
 from core.settings import setting
 
 # OWASP's smaller set: 19 MiB and two passes, so that eight threads signing in at once need 150 MiB, not 500.
@@ -46,6 +47,7 @@ class Person:
     must_change_password: bool
     stamp: str
     """Changes with the password; tokens carry it, so that a new password ends them."""
+    preferences: dict[str, Any] | None = None
 
     is_authenticated = is_active = True
     is_anonymous = False
@@ -55,10 +57,13 @@ class Person:
         return str(self.id)
 
 
-PERSON_COLUMNS = [
-    user_table.c[name]
-    for name in ("username", "name", "level", "language", "zone", "theme", "must_change_password", "password", "active")
+PERSON_COLUMNS: list[Any] = [
+    user_table.c[name] for name in ("username", "name", "level", "language", "zone", "theme", "must_change_password", "password", "active")
 ]
+# Along with the person, so that no page asks for them by a statement of its own.
+PERSON_COLUMNS.append(
+    select(preference_table.c.chosen).where(preference_table.c.user_id == user_table.c.id).scalar_subquery().label("preferences")
+)
 
 # Made once: building a statement costs more than running it.
 PERSON_QUERY = select(*PERSON_COLUMNS).where(user_table.c.id == bindparam("user_id"))
@@ -72,6 +77,7 @@ def person_of(row: Any, user_id: int) -> Person | None:
     return Person(
         user_id, row.username, row.name or row.username, row.level, row.language, row.zone, row.theme,
         must_change_password=bool(row.must_change_password), stamp=stamp_of(row.password),
+        preferences=row.preferences,
     )  # fmt: skip
 
 

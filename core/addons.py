@@ -25,8 +25,10 @@ from core.model import FabModel, Model, finish_extensions, forget_extensions, lo
 from core.state import cached_by_generation, steers
 
 FILES = ("models", "specs", "service", "rules", "hooks", "jobs", "views")
+UNREAD = ("demo",)
+"""Files that are read only when somebody asks for what they hold."""
 KNOWN = {"addon.toml", "__init__.py", "README.md", "data", "migrations", "templates", "static", "translations", "__pycache__"} | {
-    f"{one}.py" for one in FILES
+    f"{one}.py" for one in (*FILES, *UNREAD)
 }
 KEYS = {"title", "summary", "version", "menu", "depends", "icon", "position", "author", "licence"}
 

@@ -112,6 +112,15 @@ class Clock:
         """Stand still at ``moment`` (UTC)."""
         self._fixed = moment
 
+    @contextmanager
+    def at(self, moment: datetime) -> Iterator[None]:
+        """Inside, stand still at ``moment`` (UTC); afterwards go on as before."""
+        kept, self._fixed = self._fixed, moment
+        try:
+            yield
+        finally:
+            self._fixed = kept
+
     def advance(self, delta: timedelta) -> None:
         """Go forward by ``delta``."""
         if self._fixed is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,8 @@ class Field:
     hidden: bool = False
     system: bool = False
     custom: bool = False
+    translated: bool = False
+    """Stored in English where code brings it along, read in the person's language."""
     sensitive: bool = False
     """Values never enter the journal (password hashes)."""
     max_length: int | None = None
@@ -103,7 +105,7 @@ class Field:
 
     def text(self, value: Any) -> str:
         """The value as a person reads it."""
-        return "" if value is None else self.kind.text(value, self)
+        return "" if value is None else t(value) if self.translated else self.kind.text(value, self)
 
 
 class Declared:
@@ -114,14 +116,18 @@ class Declared:
 
 
 def field(
-    *, label: str | None = None, help: str = "", unique: bool = False, default: Any = None, choices: Iterable[str] | str | None = None,
-    long: bool = False, kind: str | None = None, search: bool = False, index: bool = False, readonly: bool = False, hidden: bool = False,
+    *, label: str | None = None, help: str = "", unique: bool = False, default: Any = None,
+    choices: Iterable[str] | Mapping[str, str] | str | None = None, long: bool = False, kind: str | None = None, search: bool = False,
+    index: bool = False, readonly: bool = False, hidden: bool = False,
     max_length: int | None = None, sensitive: bool = False, number: str | None = None, required: bool | None = None,
+    translated: bool = False,
 ) -> Any:  # fmt: skip
     """One thing a record knows; its kind follows from the annotation (``Mapped[date | None]``).
 
-    ``choices`` seeds a dictionary that administrators edit, or names one; ``search`` lets the search box find it;
-    ``number`` is the pattern of a number rule (``"C{yyyy}-{00000}"``), ``kind`` overrides the annotation.
+    ``choices`` seeds a dictionary that administrators edit, or names one; its keys make the labels, unless they come with
+    labels of their own (``{"hong_kong": "Hong Kong"}``). ``search`` lets the search box find it; ``number`` is the pattern
+    of a number rule (``"C{yyyy}-{00000}"``), ``kind`` overrides the annotation. ``translated`` is for names that come along
+    in ``data/``: English in the database, read in the person's language.
     """
     spec = dict(locals())
     return Declared(**spec)

@@ -73,11 +73,8 @@ def filter_fields(model: type) -> dict[str, Field]:
         return everything
     from core.rules import rights
 
-    mine = rights()
-    return {
-        name: one for name, one in everything.items()
-        if not (one.hidden or one.sensitive) and (one.system or mine.field_access(model, one) != "hidden")
-    }  # fmt: skip
+    seen = rights().fields_seen(model)
+    return {name: one for name, one in everything.items() if not (one.hidden or one.sensitive) and (one.system or name in seen)}
 
 
 def field_named(name: str, model: type) -> Field:
@@ -328,4 +325,3 @@ def _linked(field: Field, model: type, targets: Select[Any] | list[int] | None, 
     if targets is not None:
         inside = inside.where(far.in_(targets))
     return model.id.not_in(inside) if negated else model.id.in_(inside)
-

@@ -22,6 +22,7 @@ def seed(config: Config) -> str | None:
     from core.numbering import seed_number_rules
     from core.options import seed_options
     from core.search import create_search
+    from core.seeding import seed_data
 
     password = None
     place = config.first_password_file
@@ -32,6 +33,7 @@ def seed(config: Config) -> str | None:
             seed_options()
             seed_number_rules()
             _seed_roles()
+            seed_data()
             if not db.session.execute(select(func.count()).select_from(MortiseUser)).scalar():
                 password = _first_administrator(config, place)
                 _firm(config)

@@ -11,6 +11,7 @@ from typing import Any
 from core.context import actor
 
 LANGUAGES = {"en": "English", "zh_Hans": "简体中文", "zh_Hant": "繁體中文"}
+MOST_KNOWN = 20_000
 _folders: list[Path] = [Path(__file__).parent / "translations"]
 
 
@@ -19,6 +20,7 @@ def add_catalogue(folder: Path) -> None:
     if folder not in _folders:
         _folders.append(folder)
         catalogue.cache_clear()
+        _known.cache_clear()
 
 
 @lru_cache(maxsize=16)
@@ -38,6 +40,12 @@ def catalogue(language: str) -> _gettext.NullTranslations:
     return merged
 
 
+@lru_cache(maxsize=16)
+def _known(language: str) -> dict[str, str]:
+    """What `gettext` has answered in this language; a page asks for some five hundred sentences, of always the same few thousand."""
+    return {}
+
+
 def best_language(accepted: str | None) -> str:
     """The house's language for a browser's Accept-Language header (``zh-TW`` and ``zh-HK`` read zh_Hant)."""
     for part in (accepted or "").lower().split(","):
@@ -51,7 +59,16 @@ def best_language(accepted: str | None) -> str:
 
 def gettext(message: str, **values: Any) -> str:
     """``message`` in the acting person's language, with ``%(name)s`` filled in."""
-    found = catalogue(actor().language).gettext(message) if message else ""
+    if not message:
+        return ""
+    message, language = str.__str__(message), actor().language
+    known = _known(language)
+    found = known.get(message)
+    if found is None:
+        found = catalogue(language).gettext(message)
+        # Titles that people gave to things come here, too: they may not fill the memory.
+        if len(known) < MOST_KNOWN:
+            known[message] = found
     return found % values if values else found
 
 

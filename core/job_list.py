@@ -12,16 +12,16 @@ from core.db import db
 from core.errors import Conflict, Missing
 from core.i18n import gettext as _
 from core.i18n import t
-from core.jobs import RESULT, core_job, jobs
+from core.jobs import core_job, jobs
 
 
 def job_list(*, state: str | None = None, mine: bool = False, before: int | None = None, limit: int = 50) -> list[dict[str, Any]]:
     """Jobs, newest first, as `job_status` gives them: one's own, to administrators all; ``before`` is the last id of the page before."""
     wanted = select(core_job).order_by(core_job.c.id.desc()).limit(min(limit, 500))
-    if mine or not sees_all():
+    if mine or not _sees_all():
         wanted = wanted.where(core_job.c.user_id == actor().user_id)
-    # What went into another job of the same kind is told there.
-    wanted = wanted.where(core_job.c.state == state if state else core_job.c.state != "merged")
+    if state:
+        wanted = wanted.where(core_job.c.state == state)
     if before is not None:
         wanted = wanted.where(core_job.c.id < before)
     return [_shown(row) for row in db.session.execute(wanted)]
@@ -54,8 +54,13 @@ def try_again(job_id: int) -> None:
         raise Conflict(_("Only a job that failed or was cancelled can be tried again."))
 
 
-def sees_all() -> bool:
-    """May the acting person see everybody's jobs?"""
+def job_memory(job_id: int) -> tuple[dict[str, Any], int | None]:
+    """(what the job remembered, whose it is); Missing when there is none that this person may see."""
+    row = _row(job_id)
+    return (json.loads(row.memory) if row.memory else {}), row.user_id
+
+
+def _sees_all() -> bool:
     from core.rules import rights
 
     return actor().system or rights().level in ("administrator", "system_administrator")
@@ -63,7 +68,7 @@ def sees_all() -> bool:
 
 def _row(job_id: int) -> Any:
     row = db.session.execute(select(core_job).where(core_job.c.id == job_id)).first()
-    if row is None or (row.user_id != actor().user_id and not sees_all()) or (row.user_id is None and not sees_all()):
+    if row is None or (row.user_id != actor().user_id and not _sees_all()) or (row.user_id is None and not _sees_all()):
         raise Missing(_("There is no such job; it may have been finished long ago."))
     return row
 
@@ -74,6 +79,15 @@ def _shown(row: Any) -> dict[str, Any]:
     title = t(known.title) if known else row.name
     # Our own sentences were kept in English, since nobody in particular read them then.
     error = t(row.last_error) if row.last_error else None
-    result = json.loads(row.memory).get(RESULT) if row.memory else None
-    shown = {name: getattr(row, name) for name in names.split()}
-    return {**shown, "due_at": row.due_at, "title": title, "last_error": error, "result": result}
+    return {
+        **{name: getattr(row, name) for name in names.split()},
+        "due_at": row.due_at,
+        "title": title,
+        "last_error": error,
+        **_for_the_page(row),
+    }
+
+
+def _for_the_page(row: Any) -> dict[str, Any]:
+    """What the job was asked to do and what it left behind, for the page of jobs."""
+    return {"arguments": json.loads(row.arguments), "memory": json.loads(row.memory) if row.memory else {}}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import and_, func, literal, select, union_all
+from sqlalchemy import false, func, literal, or_, select, union_all
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from core.context import actor
@@ -17,15 +17,13 @@ from core.db import db
 from core.errors import Broken
 from core.filters import compile_filter, field_named
 from core.i18n import gettext as _
+from core.reach import FEW, MOST_COUNTED, reach_of
+from core.reach import visible as _visible
 
-MOST_COUNTED = 10_000
 MOST_FOUND = 1_000
-FEW = 3_000
-"""Up to so many visible rows, they are fetched and sorted; beyond, the order's index is walked."""
 MOST_ROWS = 1_000
 NEXT = 1_000
 """So many rows in order are looked through for a common word, before all its hits are collected."""
-QUIET = {"mortise_rules": False}
 
 
 @dataclass(slots=True)
@@ -110,15 +108,29 @@ class _Question:
     """What is asked of one model, and what is already known of the answer."""
 
     def __init__(self, model: Any, filter: Any, words: str | None) -> None:
+        from core.rules import rights
         from core.search import look_up
 
         self.model = model
         self.conditions = [] if filter in (None, {}) else [compile_filter(filter, model)]
         self.search = bool(words and words.strip())
         self.hits = look_up(model, str(words)) if self.search else None
-        self.visible = _few_visible(model)
-        self.known = self.visible if not (self.conditions or self.search) else [] if self.search and self.hits is None else None
+        self.branches = None if actor().system else rights().branches(model, "read")
+        """The alternatives of the person's row filter; None when every row is within reach."""
         self.counted: tuple[int, bool] | None = None
+        self.within = reach_of(model, self.branches, fresh=not (self.conditions or self.search))
+        self.visible = _visible(model, self.branches) if self.within is not None and self.within <= FEW else None
+        if not (self.conditions or self.search):
+            self.known = self.visible
+            if self.visible is None and self.within is not None:
+                self.counted = min(self.within, MOST_COUNTED), self.within > MOST_COUNTED
+        else:
+            self.known = [] if self.within == 0 or (self.search and self.hits is None) else None
+
+    @property
+    def narrow(self) -> bool:
+        """True when the person sees so few rows that a search looks them up one by one rather than going through all its hits."""
+        return self.within is not None and self.within <= MOST_COUNTED
 
     def where(self, searched: bool = True) -> list[Any]:
         """The conditions beside the row filter, which the session adds itself."""
@@ -126,7 +138,9 @@ class _Question:
             return [id_among(self.model.id, self.known)]
         found = [] if self.visible is None else [id_among(self.model.id, self.visible)]
         found += self.conditions
-        return [*found, self.hits.among(), *self.hits.visible] if self.hits is not None and searched else found
+        if self.hits is None or not searched:
+            return found
+        return [*found, self.hits.each(self.model.id) if self.narrow else self.hits.among(), *self.hits.visible]
 
     def total(self) -> tuple[int, bool]:
         """(how many rows, are there more), asked only as far as the cap; few hits of a search are remembered."""
@@ -139,70 +153,96 @@ class _Question:
             return len(self.known), False
         run = db.session.execute
         if self.hits is not None:
-            some = self.hits.join(select(self.model.id)).where(*self.where(searched=False)).limit(MOST_FOUND + 1)
+            some = self.hits.join(select(self.model.id), self.narrow).where(*self.where(searched=False)).limit(MOST_FOUND + 1)
             ids = list(run(some).scalars())
             if len(ids) <= MOST_FOUND:
                 self.known = ids
             return min(len(ids), MOST_FOUND), len(ids) > MOST_FOUND
         some = select(self.model.id).where(*self.where()).limit(MOST_COUNTED + 1)
+        if not self.conditions:
+            # All rows: in the order of the id the index alone tells how many there are.
+            some = some.order_by(self.model.id)
         counted = run(select(func.count()).select_from(some.subquery())).scalar_one()
         return min(counted, MOST_COUNTED), counted > MOST_COUNTED
 
     def rows(self, steps: list[Step], place: list[Any] | None, back: bool, limit: int, picked: list[Any]) -> list[Any]:
         """Up to ``limit + 1`` rows, each ended by the values that the order looks at; nearest first when walking back."""
+        if self.known is not None:
+            return list(db.session.execute(_sorted(self, steps, place, back, limit, picked)).all())
+        ranks = _ranks(steps[0], place, back)
         if self.hits is not None and self.total()[1] and steps[0].indexed:
             # A common word: the next rows in order mostly hold enough hits, and collecting all hits first would take long.
-            found = list(db.session.execute(_walk(self, steps, place, back, limit, picked, NEXT)).all())
+            found = list(db.session.execute(_walk(self, steps, place, back, limit, picked, ranks[0], NEXT)).all())
             if len(found) > limit:
                 return found
-        return list(db.session.execute(_walk(self, steps, place, back, limit, picked)).all())
+        found = []
+        for rank in ranks:
+            if len(found) <= limit:
+                found += db.session.execute(_walk(self, steps, place, back, limit, picked, rank)).all()
+        return found[: limit + 1]
+
+
+def _ranks(first: Step, place: list[Any] | None, back: bool) -> list[int]:
+    """The walks that a page may need: rows with a value in the first column (0), then those without (1); the other way round backward.
+
+    No database walks NULLS LAST both ways along one index. The second walk is asked only when the first does not fill the page.
+    """
+    if not first.nullable:
+        return [0]
+    ranks = [1, 0] if back else [0, 1]
+    return ranks if place is None or (place[0] is None) == back else ranks[1:]
+
+
+def _beyond(steps: list[Step], place: list[Any], back: bool, rank: int) -> list[Any]:
+    """The rows of one walk that come after a place (before it, when walking back)."""
+    if rank == 1:
+        return [after(steps[1:], place[1:], back)] if place[0] is None else []
+    if place[0] is None:
+        return []
+    return [after([replace(steps[0], nullable=False), *steps[1:]], place, back)]
+
+
+def _keys(steps: list[Step]) -> tuple[list[str], list[Any]]:
+    names = [f"order_{number}" for number in range(len(steps))]
+    return names, [step.expression.label(name) for step, name in zip(steps, names, strict=True)]
+
+
+def _sorted(asked: _Question, steps: list[Step], place: list[Any] | None, back: bool, limit: int, picked: list[Any]) -> Any:
+    """The statement of a page of few rows, whose ids are known: fetched and sorted, by any column."""
+    place_of = [after(steps, place, back)] if place is not None else []
+    query = select(*picked, *_keys(steps)[1]).where(*asked.where(), *place_of)
+    return query.order_by(*(step.sorting(back) for step in steps)).limit(limit + 1)
 
 
 def _walk(
-    asked: _Question, steps: list[Step], place: list[Any] | None, back: bool, limit: int, picked: list[Any], window: int = 0
+    asked: _Question, steps: list[Step], place: list[Any] | None, back: bool, limit: int, picked: list[Any], rank: int, window: int = 0
 ) -> Any:  # fmt: skip
-    """The statement of one page. With a ``window``, only so many rows in order are looked through for hits of the search."""
+    """The statement of one walk. With a ``window``, only so many rows in order are looked through for hits of the search."""
     first, model = steps[0], asked.model
-    names = [f"order_{number}" for number in range(len(steps))]
-    keys = [step.expression.label(name) for step, name in zip(steps, names, strict=True)]
-    where = [*asked.where(searched=not window), *([after(steps, place, back)] if place is not None else [])]
-    if not first.nullable and not window:
-        return select(*picked, *keys).where(*where).order_by(*(step.sorting(back) for step in steps)).limit(limit + 1)
-    # Rows with and without a value in the first column are two walks of one index: no database walks NULLS LAST both ways.
-    walks = []
-    for rank, part in enumerate((first.expression.is_not(None), first.expression.is_(None))):
-        if place is not None and rank == int(back) and (place[0] is None) != back:
-            continue
-        sorting = [first.sorting(back, whole=True)] if rank == 0 else []
-        sorting += [step.sorting(back) for step in steps[1:]]
-        inner = select(model.id.label("id"), *keys, literal(rank).label("rank")).where(part, *where)
-        walks.append(select(inner.order_by(*sorting).limit(window or limit + 1).subquery()))
-    if window:
-        # What follows in the second walk is not next while the first may go on.
-        walks = walks[-1:] if back else walks[:1]
-    near = (walks[0] if len(walks) == 1 else union_all(*walks)).subquery()
+    names, keys = _keys(steps)
+    where = asked.where(searched=not window)
+    if first.nullable:
+        where.append(first.expression.is_(None) if rank else first.expression.is_not(None))
+    if place is not None:
+        where += _beyond(steps, place, back, rank)
+    sorting = [first.sorting(back, whole=True)] if rank == 0 else []
+    sorting += [step.sorting(back) for step in steps[1:]]
+    several = asked.visible is None and len(asked.branches or ()) > 1
+    if not window and not several:
+        return select(*picked, *keys).where(*where).order_by(*sorting).limit(limit + 1)
+    inner = select(model.id.label("id"), *keys).where(*where).order_by(*sorting).limit(window or limit + 1)
+    if several and not window:
+        # Each alternative of the row filter walks an index of its own; what an earlier one has found is left out of the later.
+        walks, earlier = [], false()
+        for branch in asked.branches or ():
+            walks.append(select(inner.where(branch, ~func.coalesce(earlier, false())).subquery()))
+            earlier = or_(earlier, branch)
+        near = union_all(*walks).subquery()
+    else:
+        near = inner.subquery()
     query = select(*picked, *(near.c[name] for name in names)).join_from(near, model, model.id == near.c.id)
     if window and asked.hits is not None:
         query = query.where(asked.hits.each(near.c.id), *asked.hits.visible)
-    sorting = [near.c.rank.desc() if back else near.c.rank]
-    sorting += [step.sorting(back, near.c[name]) for step, name in zip(steps, names, strict=True)]
-    return query.order_by(*sorting).limit(limit + 1)
-
-
-def _few_visible(model: Any) -> list[int] | None:
-    """The ids of all rows the person may see, when these are few; None when they are many or all."""
-    from core.rules import rights
-
-    if actor().system:
-        return None
-    branches = rights().branches(model, "read")
-    if branches is None:
-        return None
-    if not branches:
-        return []
-    # Without ORM entities in the select, and marked quiet: these branches are the row filter themselves.
-    column = model.__table__.c.id
-    parts = [select(select(column).where(and_(sa.true(), branch)).limit(FEW + 1).subquery()) for branch in branches]
-    query = (parts[0] if len(parts) == 1 else union_all(*parts)).limit(FEW + 1)
-    found = list(db.session.execute(query, execution_options=QUIET).scalars())
-    return None if len(found) > FEW else list(dict.fromkeys(found))
+    outer = [first.sorting(back, near.c[names[0]], whole=True)] if rank == 0 else []
+    outer += [step.sorting(back, near.c[name]) for step, name in zip(steps[1:], names[1:], strict=True)]
+    return query.order_by(*outer).limit(limit + 1)

@@ -8,7 +8,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, get_args, get_origin
 
 from flask_appbuilder import Model as FabModel
@@ -21,6 +21,7 @@ from sqlalchemy.types import JSON
 
 from core.errors import Misbuilt
 from core.fields import BY_PYTHON, KINDS, Declared, Field
+from core.indexes import indexes_of
 
 FabModel.metadata.naming_convention = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -33,6 +34,7 @@ FabModel.metadata.naming_convention = {
 _models: dict[str, type] = {}
 _halves: dict[type, frozenset[str]] = {}
 _option_seeds: dict[str, tuple[str, list[str]]] = {}
+_option_labels: dict[str, dict[str, str]] = {}
 _extensions: list[tuple[type, str, Any]] = []
 loading: dict[str, str] = {"addon": "core"}
 """Which addon's files are being read; set by `core.addons` while it loads."""
@@ -53,6 +55,11 @@ def model_of(table: str) -> type:
 def option_seeds() -> dict[str, tuple[str, list[str]]]:
     """Dictionaries that code asks for: key → (addon, option keys), in the order written."""
     return _option_seeds
+
+
+def option_labels(dictionary: str) -> dict[str, str]:
+    """The English labels that code gives with the options of a dictionary: key → label; empty where the keys say enough."""
+    return _option_labels.get(dictionary, {})
 
 
 def words(name: str) -> str:
@@ -177,7 +184,7 @@ def _build_field(
             "use str, int, Decimal, date, datetime or bool."
         )
     made.kind = KINDS[kind]
-    for key in ("unique", "default", "search", "max_length", "sensitive", "long"):
+    for key in ("unique", "default", "search", "max_length", "sensitive", "long", "translated"):
         setattr(made, key, spec[key])
     made.number_rule = spec["number"]
     made.indexed = spec["index"] or spec["unique"]
@@ -191,6 +198,7 @@ def _build_field(
         else:
             made.choices = f"{cls.__tablename__}.{name}"
             _option_seeds[made.choices] = (addon, list(spec["choices"] or []))
+            _option_labels[made.choices] = dict(spec["choices"]) if isinstance(spec["choices"], Mapping) else {}
     column = mapped_column(
         name, made.kind.column_type(made), nullable=not made.required or made.number_rule is not None, unique=spec["unique"] or None,
         index=spec["index"] or None, active_history=True, info=info,
@@ -209,6 +217,11 @@ class Recorded:
     __fields__: dict[str, Field]
     open_to_team = False
     """True: no owner rule applies, everyone with the right on the model may (D24)."""
+    indexes: tuple[str, ...] = ()
+    """Lists that stay quick with millions of records: ``("owner changed_at", "owner name")`` for one owner's, by date and by name.
+
+    Each is an index over these fields, a title by its sort key, ended by the id.
+    """
     system_model = False
     """True: belongs to system administrators and is kept out of personal shares."""
 
@@ -248,6 +261,7 @@ class Recorded:
         arguments = cls.__dict__.get("__table_args__", ())
         if "__tablename__" in cls.__dict__ and issubclass(cls, FabModel):
             places = arguments if isinstance(arguments, tuple) and not (arguments and isinstance(arguments[-1], dict)) else arguments[:-1]
+            places = (*places, *indexes_of(cls, SYSTEM_FIELDS))
             cls.__table_args__ = (*places, {"sqlite_autoincrement": True, "info": {"addon": addon}})
         _models[table] = cls
         super().__init_subclass__(**options)
@@ -256,7 +270,9 @@ class Recorded:
         from core.rules import sees_title
 
         model: Any = type(self)
-        return str((getattr(self, model.title_field, None) if sees_title(model) else None) or f"#{self.id}")  # type: ignore[attr-defined]
+        value = getattr(self, model.title_field, None) if sees_title(model) else None
+        title = model.__fields__.get(model.title_field)
+        return str((title.text(value) if title is not None and title.translated else value) or f"#{self.id}")  # type: ignore[attr-defined]
 
 
 def _title_of(fields: dict[str, Field]) -> str:

@@ -6,6 +6,7 @@ import os
 import re
 import threading
 import time as stopwatch
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date
@@ -19,6 +20,7 @@ from sqlalchemy.orm import Mapped, Session
 from core.context import now, today
 from core.db import MortiseSession, among, db
 from core.errors import Busy, Invalid, Misbuilt
+from core.fields import Field
 from core.fields import field as model_field
 from core.i18n import gettext as _
 from core.i18n import lazy
@@ -26,6 +28,7 @@ from core.model import Model, models
 from core.state import cached_by_generation, generation, steers
 
 LARGEST_BLOCK = 64
+MOST_AT_ONCE = 500
 QUICKLY = 1.0
 """Seconds: whoever asks again within them gets a block, so that a busy hour does not ask the database for each number."""
 rehearsing: ContextVar[bool] = ContextVar("mortise_rehearsing", default=False)
@@ -139,6 +142,35 @@ def next_numbers(rule_key: str, count: int, pattern: str) -> list[str]:
             missing = count - len(found)
             found, stock.numbers = found + fresh[:missing], fresh[missing:]
     return found
+
+
+def number_records(model: type, records: Sequence[Any]) -> None:
+    """Give those of some new records that have no number yet the next ones of their rules."""
+    for one in model.__fields__.values():  # type: ignore[attr-defined]
+        if one.number_rule is None:
+            continue
+        given = {one.get(record) for record in records}
+        empty = [record for record in records if one.get(record) is None]
+        if empty:
+            for record, number in zip(empty, _free_numbers(model, one, len(empty), given), strict=True):
+                one.set(record, number)
+
+
+def _free_numbers(model: Any, one: Field, count: int, given: set[Any]) -> list[str]:
+    """The next numbers of a rule; those that a record has already, from a file or typed, are passed over."""
+    free: list[str] = []
+    ask = count
+    while len(free) < count:
+        drawn = next_numbers(f"{model.__tablename__}.{one.name}", ask, one.number_rule or "")
+        if one.unique:
+            column = one.column(model)
+            stored = db.session.execute(select(column).where(among(column, drawn)), execution_options={"mortise_rules": False}).scalars()
+            taken = {*stored, *given}
+            drawn = [number for number in drawn if number not in taken]
+        free += drawn
+        # A whole stretch may be taken: ask for twice as many, to be beyond it soon.
+        ask = max(count - len(free), min(ask * 2, MOST_AT_ONCE))
+    return free[:count]
 
 
 def _take_short(rule_key: str, count: int, pattern: str, day: date) -> list[str]:

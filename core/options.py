@@ -16,7 +16,7 @@ from core.errors import Invalid, Wrong
 from core.fields import Field, field, link, narrow, tidy
 from core.i18n import LANGUAGES, catalogue, lazy, listed, t
 from core.i18n import gettext as _
-from core.model import Model, fields_of, model_label, models, option_seeds, words
+from core.model import Model, fields_of, model_label, models, option_labels, option_seeds, words
 from core.pinyin import is_han, syllables
 from core.state import bump, cached_by_generation, steers
 
@@ -120,7 +120,7 @@ def _dictionaries() -> dict[str, list[_Stored]]:
 
 
 def _seed_title(dictionary: str, key: str) -> str:
-    return _seed_titles.get(dictionary, {}).get(key) or words(key)
+    return option_labels(dictionary).get(key) or _seed_titles.get(dictionary, {}).get(key) or words(key)
 
 
 @cached_by_generation

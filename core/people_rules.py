@@ -11,7 +11,7 @@ from core.db import db
 from core.errors import Invalid
 from core.hooks import hook
 from core.i18n import gettext as _
-from core.people import LEVELS, Department, MortiseUser, PersonalRight, Post, RoleRight, RoleRow, Team
+from core.people import LEVELS, Department, MortiseUser, PersonalRight, Post, RoleRight, RoleRow, Share, Team
 from core.rules import everyone, forget_rights, rights, roles_of_code, rule
 
 PRIVATE = "last_login locked_until must_change_password level role_rows language zone theme superior"
@@ -103,7 +103,7 @@ def _no_circle(record: Any, model: Any, name: str, changes: dict[str, tuple[Any,
         ).scalar()
 
 
-@hook.after_save(*RIGHTS)
+@hook.after_save(*RIGHTS, Share)
 def rights_have_changed(record: Any, changes: dict[str, tuple[Any, Any]]) -> None:
     """Rights are loaded anew when people, posts or rights were written in this very request."""
     forget_rights()

@@ -17,6 +17,7 @@ from core.guard import refusal
 from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.model import fields_of, model_label
+from core.numbering import number_records
 from core.options import retired_choices
 from core.prepare import flush, prepare
 from core.recognise import LINE, Keys, recognise
@@ -83,6 +84,20 @@ class Records:
 
         self._may("read")
         return page(self.model, **question)
+
+    def groups(self, by: Sequence[str], **question: Any) -> Any:
+        """How many records there are of each kind; see `core.grouping.groups` for ``filter``, ``search``, ``sums`` and ``limit``."""
+        from core.grouping import groups
+
+        self._may("read")
+        return groups(self.model, by, **question)
+
+    def totals(self, sums: Sequence[str], **question: Any) -> tuple[Any, ...]:
+        """What number fields add up to; see `core.grouping.totals`."""
+        from core.grouping import totals
+
+        self._may("read")
+        return totals(self.model, sums, **question)
 
     def count(self, filter: Any = None, search: str | None = None) -> int:
         """How many records the person may see, exactly."""
@@ -251,7 +266,7 @@ class Records:
         for place, sentences in self._taken([(record, list(self.model.__fields__)) for _done, record in fresh]).items():
             fresh[place][0].errors = sentences
         fresh = [(done, record) for done, record in fresh if done.errors is None]
-        self._number([record for _done, record in fresh])
+        number_records(self.model, [record for _done, record in fresh])
         for done in made:
             if done.errors:
                 done.action = "refused"
@@ -287,34 +302,6 @@ class Records:
         except Problem as problem:
             done.action, done.errors = "refused", getattr(problem, "errors", {"": problem.sentence})
             db.session.expire(record)
-
-    def _number(self, fresh: Sequence[Any]) -> None:
-        for one in self.model.__fields__.values():
-            if one.number_rule is None:
-                continue
-            given = {one.get(record) for record in fresh}
-            empty = [record for record in fresh if one.get(record) is None]
-            if empty:
-                for record, number in zip(empty, self._free_numbers(one, len(empty), given), strict=True):
-                    one.set(record, number)
-
-    def _free_numbers(self, one: Field, count: int, given: set[Any]) -> list[str]:
-        """The next numbers of a rule; those that a record has already, from a file or typed, are passed over."""
-        from core.numbering import next_numbers
-
-        free: list[str] = []
-        ask = count
-        while len(free) < count:
-            drawn = next_numbers(f"{self.model.__tablename__}.{one.name}", ask, one.number_rule or "")
-            if one.unique:
-                column = one.column(self.model)
-                stored = db.session.execute(select(column).where(among(column, drawn)), execution_options=QUIET).scalars()
-                taken = {*stored, *given}
-                drawn = [number for number in drawn if number not in taken]
-            free += drawn
-            # A whole stretch may be taken: ask for twice as many, to be beyond it soon.
-            ask = max(count - len(free), min(ask * 2, CHUNK))
-        return free[:count]
 
     def _flush_fresh(self, fresh: Sequence[tuple[Done, Any]], one: bool) -> None:
         if not fresh:

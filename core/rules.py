@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -13,7 +12,6 @@ from core.context import actor, now
 from core.db import db
 from core.fields import Field
 from core.i18n import gettext as _
-from core.i18n import t
 from core.model import fields_of, is_half, is_owned, part_of
 from core.people import Department, FieldRight, MortiseUser, PersonalRight, Post, RoleRight, RoleRow, Share, Team, assoc_user_role
 from core.rule_lines import (
@@ -31,6 +29,7 @@ from core.rule_lines import (
     rules_of,
     verbs_of,
 )
+from core.verdicts import Grant, Reason, Verdict
 
 __all__ = [
     "EVERYONE", "SCOPES", "VERBS", "WRITES", "Grant", "Reason", "Rights", "Role", "Verdict", "default_scope", "everyone", "forget_rights",
@@ -38,41 +37,6 @@ __all__ = [
 ]  # fmt: skip
 
 QUIET = {"mortise_rules": False}
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One step of an explanation: what kind of fact, in words, and which row or line of code it stands in."""
-
-    kind: str
-    text: str
-    source: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """May it be done, and by which chain of facts."""
-
-    allowed: bool
-    reasons: tuple[Reason, ...] = ()
-
-    def __bool__(self) -> bool:
-        return self.allowed
-
-
-@dataclass(slots=True)
-class Grant:
-    """What one person may do with one model by one verb: scopes that add up, and why."""
-
-    scopes: set[str] = field(default_factory=set)
-    shared: bool = False
-    denied: bool = False
-    reasons: list[Reason] = field(default_factory=list)
-
-    @property
-    def nothing(self) -> bool:
-        """True when no row at all is within reach."""
-        return self.denied or (not self.scopes and not self.shared)
 
 
 @cache
@@ -96,6 +60,13 @@ def _statements() -> tuple[Any, Any, Any]:
         select(literal("d").label("kind"), tree.c.own, tree.c.id),
         select(literal("t"), members.c.left_id, members.c.left_id).where(members.c.right_id == me),
     )
+    share = Share.__table__
+    # Only which models have something that is shared with the person: most have nothing, and their filter is then one column.
+    given = or_(
+        share.c.user_id == me,
+        share.c.department_id.in_(bindparam("departments", expanding=True)),
+        share.c.team_id.in_(bindparam("teams", expanding=True)),
+    )
     rr, fr, pr = RoleRight.__table__, FieldRight.__table__, PersonalRight.__table__
     rows = union_all(
         select(literal("r"), rr.c.role_id, rr.c.model, rr.c.verb, rr.c.scopes, rr.c.shared, rr.c.id).where(rr.c.role_id.in_(roles)),
@@ -103,6 +74,7 @@ def _statements() -> tuple[Any, Any, Any]:
         select(literal("p"), pr.c.user_id, pr.c.model, pr.c.verb, pr.c.scopes, pr.c.denied, pr.c.id).where(
             pr.c.user_id == me, or_(pr.c.until.is_(None), pr.c.until > bindparam("moment"))
         ),
+        select(literal("s"), literal(0), share.c.model, literal(""), literal(""), literal(False), literal(0)).where(given).distinct(),
     )
     return people, places, rows
 
@@ -117,11 +89,16 @@ class Rights:
         self.departments: set[int] = set()
         self.below: set[int] = set()
         self.teams: set[int] = set()
-        self._role_rows: dict[tuple[str, int, str], tuple[set[str], bool, int]] = {}
+        self._role_ids: dict[str, int] = {}
+        self._role_rows: dict[tuple[str, str], dict[int, tuple[set[str], bool, int]]] = {}
         self._field_rows: dict[tuple[str, int, str], str] = {}
         self._personal: dict[tuple[str, str], list[tuple[bool, set[str], int]]] = {}
         self._grants: dict[tuple[str, str], Grant] = {}
+        self._shared_models: set[str] = set()
         self._teammates: set[int] | None = None
+        self._branches: dict[tuple[type, str], list[Any] | None] = {}
+        self._readers: dict[str, list[tuple[int, list[Any]]]] = {}
+        self._seen: dict[type, tuple[Any, dict[str, Field]]] = {}
         if user_id is not None:
             self._load(user_id)
 
@@ -133,16 +110,20 @@ class Rights:
             return
         self.level = found[0].level
         self.roles = {row.id: row.name for row in found if row.id is not None}
+        self._role_ids = {name: role_id for role_id, name in self.roles.items()}
         for kind, mine, place in db.session.execute(places, me, execution_options=QUIET):
             if kind == "t":
                 self.teams.add(mine)
             else:
                 self.departments.add(mine)
                 self.below.add(place)
-        facts = {**me, "roles": list(self.roles) or [0], "moment": now()}
+        places_of = {"departments": sorted(self.departments), "teams": sorted(self.teams)}
+        facts = {**me, **places_of, "roles": list(self.roles) or [0], "moment": now()}
         for kind, owner, model, word, text, flag, row_id in db.session.execute(rows, facts, execution_options=QUIET):
             if kind == "r":
-                self._role_rows[model, owner, word] = (set(text.split()) - {"none"}, bool(flag), row_id)
+                self._role_rows.setdefault((model, word), {})[owner] = (set(text.split()) - {"none"}, bool(flag), row_id)
+            elif kind == "s":
+                self._shared_models.add(model)
             elif kind == "f":
                 self._field_rows[model, owner, word] = text
             else:
@@ -160,37 +141,42 @@ class Rights:
     def _make_grant(self, model: type, key: str, verb: str) -> Grant:
         made = Grant()
         if self.level == "nobody":
-            made.reasons.append(Reason("nothing", _("Nobody is signed in.")))
+            made.facts.append(("nobody", "", ""))
             return made
         personal = self._personal.get((key, verb), [])
         for denied, _scopes, row_id in personal:
             if denied:
                 made.denied = True
-                made.reasons.append(Reason("denial", _("This right was taken from you personally."), f"core_personal_right:{row_id}"))
+                made.facts.append(("denial", f"core_personal_right:{row_id}", ""))
                 return made
         if self.level in ("administrator", "system_administrator"):
             made.scopes.add("all")
-            made.reasons.append(Reason("level", _("You are an administrator."), f"ab_user:{self.user_id}"))
+            made.facts.append(("level", f"ab_user:{self.user_id}", ""))
             return made
         for _denied, scopes, row_id in personal:
             made.scopes |= scopes
-            made.reasons.append(Reason("grant", _("This right was given to you personally."), f"core_personal_right:{row_id}"))
-        for role_id, name in self.roles.items():
-            row = self._role_rows.get((key, role_id, verb))
+            made.facts.append(("grant", f"core_personal_right:{row_id}", ""))
+        rows = self._role_rows.get((key, verb), {})
+        mine = [one for one in lines_by_model.get(key, []) if verb in one.verbs and one.role in self._role_ids]
+        named = {one.role for one in mine}
+        for role_id, name in self.roles.items() if rows or mine else ():
+            row = rows.get(role_id)
+            if row is None and name not in named:
+                continue
             if row is not None:
                 scopes, shared, row_id = row
                 source = f"core_role_right:{row_id}"
             else:
-                lines = [one for one in lines_by_model.get(key, []) if one.role == name and verb in one.verbs]
+                lines = [one for one in mine if one.role == name]
                 scopes = set().union(*(one.scopes for one in lines)) - {"none"}
                 shared = any(one.shared for one in lines)
-                source = f"rule:{lines[0].addon}" if lines else ""
+                source = f"rule:{lines[0].addon}"
             if scopes or shared:
                 made.scopes |= scopes
                 made.shared |= shared
-                made.reasons.append(Reason("role", _("Your role “%(role)s” allows it.", role=t(name)), source))
+                made.facts.append(("role", source, name))
         if made.nothing:
-            made.reasons.append(Reason("nothing", _("None of your roles allows it.")))
+            made.facts.append(("nothing", "", ""))
         return made
 
     def may_at_all(self, model: type, verb: str) -> bool:
@@ -201,6 +187,11 @@ class Rights:
 
     def branches(self, model: type, verb: str = "read") -> list[Any] | None:
         """The alternatives of the row filter as SQL expressions: None for “all rows”, an empty list for “no row”."""
+        if (model, verb) not in self._branches:
+            self._branches[model, verb] = self._make_branches(model, verb)
+        return self._branches[model, verb]
+
+    def _make_branches(self, model: type, verb: str) -> list[Any] | None:
         grant = self.grant(model, verb)
         if grant.nothing:
             return []
@@ -223,7 +214,7 @@ class Rights:
             if above is None:
                 return None
             found.append(getattr(model, link.key).in_(select(parent.__table__.c.id).where(above)))
-        if grant.shared:
+        if grant.shared and model.__tablename__ in self._shared_models:
             found.append(model.id.in_(self._shared_ids(model, verb)))
         return found
 
@@ -296,11 +287,9 @@ class Rights:
         if self.level in ("administrator", "system_administrator"):
             return "write"
         key, best = model_key(model), -1
-        for role_id, name in self.roles.items():
-            row = self._role_rows.get((key, role_id, "read"))
-            lines = [line for line in lines_by_model.get(key, []) if line.role == name]
-            if not ((row[0] or row[1]) if row is not None else any("read" in line.verbs for line in lines)):
-                continue
+        if key not in self._readers:
+            self._readers[key] = self._reading_roles(key)
+        for role_id, lines in self._readers[key]:
             stored = self._field_rows.get((key, role_id, one.name))
             if stored is None:
                 stored = (
@@ -312,6 +301,25 @@ class Rights:
                 )
             best = max(best, {"hidden": 0, "read_only": 1}.get(stored, 2))
         return ("hidden", "read", "write")[best] if best >= 0 else "write"
+
+    def _reading_roles(self, key: str) -> list[tuple[int, list[Any]]]:
+        """(role, its lines of code) of every role of this person that may read the model."""
+        rows, found = self._role_rows.get((key, "read"), {}), []
+        for role_id, name in self.roles.items():
+            lines = [line for line in lines_by_model.get(key, []) if line.role == name]
+            row = rows.get(role_id)
+            if (row[0] or row[1]) if row is not None else any("read" in line.verbs for line in lines):
+                found.append((role_id, lines))
+        return found
+
+    def fields_seen(self, model: type) -> dict[str, Field]:
+        """The fields of ``model`` as they are now that this person may see."""
+        everything = fields_of(model)
+        kept = self._seen.get(model)
+        if kept is None or kept[0] is not everything:
+            seen = {name: one for name, one in everything.items() if self.field_access(model, one) != "hidden"}
+            kept = self._seen[model] = everything, seen
+        return kept[1]
 
 
 def _place(model: type) -> tuple[Any, Any]:

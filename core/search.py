@@ -20,7 +20,10 @@ from core.i18n import gettext as _
 from core.model import FabModel, fields_of, is_half
 from core.search_words import All, Token, question, title_key, tokens
 
-__all__ = ["create_search", "drop_search", "index_records", "look_up", "matches", "rebuild", "search_fields", "settle", "title_key"]
+__all__ = [
+    "add", "anywhere", "create_search", "drop_search", "index_records", "look_up", "matches", "rebuild", "search_fields", "settle",
+    "title_key", "words_of",
+]  # fmt: skip
 
 KINDS_SEARCHED = ("text", "long", "code", "email", "phone")
 LONGEST_QUESTION = 200
@@ -109,8 +112,7 @@ def index_records(session: Any, model: Any, records: Sequence[Any], deleted: boo
 def _write(session: Any, model: Any, values: dict[int, list[tuple[Any, str]]]) -> None:
     rows = []
     for record_id, pairs in values.items():
-        found = set().union(*(tokens(value, kind) for value, kind in pairs if isinstance(value, str) and value))
-        rows.append((record_id, " ".join(sorted(found))))
+        rows.append((record_id, words_of(pairs)))
     base = _base(model)
     run = session.connection().execute
     if session.get_bind().dialect.name == "postgresql":
@@ -175,6 +177,31 @@ def rebuild(session: Any, model: Any, after: int = 0) -> int | None:
     return found[-1][0]
 
 
+def words_of(pairs: Iterable[tuple[Any, str]]) -> str:
+    """The tokens of one record's (value, kind of field), as the index stores them."""
+    return " ".join(sorted(set().union(*(tokens(value, kind) for value, kind in pairs if isinstance(value, str) and value))))
+
+
+def add(session: Any, model: Any, first: int, texts: Sequence[str]) -> None:
+    """Index new records with consecutive ids from ``first``, whose tokens (`words_of`) are known already; none may be in it yet."""
+    base, connection = _base(model), session.connection()
+    if connection.dialect.name == "postgresql":
+        mark = f" m{model.__tablename__}"
+        with connection.connection.driver_connection.cursor() as cursor:
+            with cursor.copy("COPY core_search (id, record_id, tokens) FROM STDIN") as copy:
+                for place, words in enumerate(texts):
+                    copy.write_row((base + first + place, first + place, words + mark))
+        return
+    connection.execute(
+        sa.insert(core_search),
+        [{"id": base + first + place, "record_id": first + place, "tokens": words} for place, words in enumerate(texts)],
+    )
+    connection.execute(
+        text("INSERT INTO core_search_fts (rowid, tokens) SELECT id, tokens FROM core_search WHERE id BETWEEN :first AND :last"),
+        {"first": base + first, "last": base + first + len(texts) - 1},
+    )
+
+
 def settle(connection: Any) -> None:
     """Put what an import has left in the index's waiting list in its place (PostgreSQL; searches were 8 times slower before)."""
     if connection.dialect.name == "postgresql":
@@ -207,6 +234,31 @@ def look_up(model: Any, words: str) -> Hits | None:
     return Hits(model, _base(model), asked.wanted, visible)
 
 
+def anywhere(words: str, models: Iterable[Any], most: int, without: Iterable[Any] = ()) -> dict[Any, list[int]]:
+    """{model: ids} of up to ``most`` records of any of the ``models`` that the index holds for these words; no right is asked yet.
+
+    One look-up for all models. ``without`` leaves models out that have been answered already.
+    """
+    asked = question(words[:LONGEST_QUESTION])
+    if asked.wanted is None:
+        return {}
+    known = {_base(one): one for one in models}
+    left_out = [_base(one) for one in without]
+    if db.is_sqlite:
+        found = sa.column("core_search_fts", is_literal=True).op("MATCH")(_fts_words(asked.wanted))
+        elsewhere = [~_fts.c.rowid.between(one, one + 0xFFFFFFFF) for one in left_out]
+        query = select(_fts.c.rowid).where(found, *elsewhere)
+    else:
+        marks = "".join(f" & !'m{one.__tablename__}'" for one in without)
+        held = core_search.c.tokens.op("@@")(sa.cast(sa.literal(_ts_words(asked.wanted) + marks, Text), TSQUERY))
+        query = select(core_search.c.id).where(held)
+    hits: dict[Any, list[int]] = {}
+    for number in db.session.execute(query.limit(most)).scalars():
+        if (model := known.get(number >> 32 << 32)) is not None:
+            hits.setdefault(model, []).append(number & 0xFFFFFFFF)
+    return hits
+
+
 @dataclass(slots=True)
 class Hits:
     """The records that the index holds for a question, in the three ways a statement can use them."""
@@ -221,10 +273,24 @@ class Hits:
         """The record is one of all hits: right when these are few, or when nothing else limits the rows."""
         return self.model.id.in_(select(self._record_id()).where(*self._found()).correlate(None))
 
-    def join(self, query: Any) -> Any:
-        """``query`` over the model, led by the hits as they come from the index: it can stop early."""
+    def join(self, query: Any, narrow: bool = False) -> Any:
+        """``query`` over the model, led by the hits as they come from the index: it can stop early.
+
+        When the query is ``narrow``, few rows beside many hits, its rows are looked up one by one instead.
+        """
+        if narrow and not db.is_sqlite:
+            # The planner knows how common the words are, and may begin at either end.
+            row = core_search.c.id == self.model.id + sa.literal(self.base, BigInteger)
+            return query.join(core_search, row).where(*self._found(), *self.visible)
+        if narrow and self._many():
+            return query.where(self.each(self.model.id), *self.visible)
         table = _fts if db.is_sqlite else core_search
         return query.join(table, self.model.id == self._record_id()).where(*self._found(), *self.visible)
+
+    def _many(self) -> bool:
+        """Has the index more than a thousand hits? (SQLite, whose planner cannot know.)"""
+        some = select(_fts.c.rowid).where(*self._found()).limit(1001)
+        return db.session.execute(select(func.count()).select_from(some.subquery())).scalar_one() > 1000
 
     def each(self, record_id: Any) -> ColumnElement[bool]:
         """One record at a time is looked up: right for a few hundred rows, when many of them are hits."""

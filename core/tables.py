@@ -12,9 +12,10 @@ from core import (  # noqa: F401
     numbering,
     options,
     people,
+    preferences,
     search,
     settings,
     state,
     undo_jobs,
 )
-from core.transfer import draft_tables, import_jobs  # noqa: F401
+from core.transfer import draft_tables, export_jobs, import_jobs  # noqa: F401

@@ -70,6 +70,7 @@ def _declared(owner: str) -> Iterator[tuple[str, str]]:
     from core.model import SYSTEM_FIELDS, models, option_seeds
     from core.options import _seed_title
     from core.rules import EVERYONE, VERBS, rules_of
+    from core.seeding import words_of_data
     from core.settings import declared_settings
 
     for model in models().values():
@@ -95,6 +96,7 @@ def _declared(owner: str) -> Iterator[tuple[str, str]]:
         yield from ((field.label, "model.py") for field in SYSTEM_FIELDS.values())
     elif owner in addons():
         manifest = addons()[owner]
+        yield from words_of_data(manifest.path)
         yield from ((text, "addon.toml") for text in (manifest.title, manifest.summary, manifest.menu))
 
 

@@ -172,26 +172,44 @@ def _postgres_programs() -> Path:
                  "or set MORTISE_TEST_DATABASE_URL to a server whose account may create databases.")  # fmt: skip
 
 
-def _start_postgres(programs: Path) -> str:
+def kept_postgres(data: Path) -> str:
+    """The address of a server of our own whose data stays in ``data`` when this process ends; for what takes long to build."""
+    programs = _postgres_programs()
+    return _start_postgres(programs, data, KEPT)
+
+
+QUICK = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200", "shared_buffers=128MB"]
+"""Nothing of the tests must outlive a power cut; room for those with many processes."""
+KEPT = ["max_connections=200", "shared_buffers=256MB", "max_wal_size=4GB"]
+"""As a server is set up for work: what is measured on it is written to disk."""
+
+
+def _start_postgres(programs: Path, kept: Path | None = None, settings: list[str] = QUICK) -> str:
     server = Server("postgres", account=_plain_account() if os.geteuid() == 0 else None)
     programs = _within_reach(programs, server)
-    password = secrets.token_hex(16)
-    data, secret = server.folder / "data", server.folder / "password"
-    secret.write_text(password)
-    if server.account:
-        shutil.chown(secret, server.account)
+    data, secret = kept or server.folder / "data", (kept.with_suffix(".password") if kept else server.folder / "password")
+    fresh = not (data / "PG_VERSION").exists()
+    password = secrets.token_hex(16) if fresh else secret.read_text()
+    if fresh:
+        secret.touch(0o600)
+        secret.write_text(password)
+        if kept:
+            data.mkdir(mode=0o700, exist_ok=True)
+        for place in (secret, data) if kept else (secret,):
+            if server.account:
+                shutil.chown(place, server.account)
     # Sorting by code point and lower case beyond ASCII on every machine; the builtin locale came with version 17,
     # and before it macOS has no C.UTF-8.
     version = int(re.search(r"(\d+)", subprocess.check_output([programs / "postgres", "--version"], text=True))[1])
     plain = ["--locale=C", "--lc-ctype=en_US.UTF-8"] if sys.platform == "darwin" else ["--locale=C.UTF-8"]
     locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"] if version >= 17 else plain
-    server.run(programs / "initdb", "-D", data, "-U", "mortise", "-A", "password", f"--pwfile={secret}", "-E", "UTF8", "--no-sync", *locale)
-    # Nothing here must outlive a power cut; room for the tests with many processes.
-    quick = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200", "shared_buffers=128MB"]
+    if fresh:
+        words = ["-U", "mortise", "-A", "password", f"--pwfile={secret}", "-E", "UTF8", "--no-sync", *locale]
+        server.run(programs / "initdb", "-D", data, *words)
     for attempt in range(5):
         port = _free_port()
         url = f"postgresql://mortise:{password}@127.0.0.1:{port}/postgres"
-        options = [*quick, f"port={port}", "listen_addresses=127.0.0.1", "unix_socket_directories="]
+        options = [*settings, f"port={port}", "listen_addresses=127.0.0.1", "unix_socket_directories="]
         words = [programs / "postgres", "-D", data, *[part for option in options for part in ("-c", option)]]
         try:
             server.start(*words, ready=functools.partial(_postgres_answers, url), signal="INT")  # INT is its “fast” stop

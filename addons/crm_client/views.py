@@ -6,10 +6,10 @@ from core import View, _
 
 
 class ClientView(View, model=Client):
-    columns = "name code category status phones owner changed_at"
+    columns = "name code category level status region phones owner changed_at"
     form = {
-        _("Client"): "name code category source status",
-        _("Ways to reach them"): "phones email address",
+        _("Client"): "name code category level source status birthday",
+        _("Ways to reach them"): "phones email region address",
         _("Whose it is"): "owner department",
         _("Remarks"): "remarks",
     }

@@ -32,6 +32,7 @@ EXACT_DIGITS = 15
 """Excel keeps no more digits of a number; longer ones are written as text."""
 NUMBERS = ("integer", "decimal", "money", "formula")
 Progress = Callable[[str], None]
+AfterPage = Callable[[int], None]
 
 
 @dataclass(slots=True)
@@ -61,11 +62,12 @@ def export_fields(model: type, names: Iterable[str] = ()) -> list[Field]:
 
 def export_rows(
     model: type, filter: Any = None, search: str | None = None, order: Any = None, fields: Iterable[str] = (),
-    ids: Iterable[int] | None = None,
+    ids: Iterable[int] | None = None, after_page: AfterPage | None = None, quiet: bool = False,
 ) -> Iterator[list[str]]:  # fmt: skip
     """The heading, then each record as texts, read in chunks by key-set: memory does not grow with the number of rows.
 
     Checks the right to export and writes the journal before the first row is given out. With ``ids`` only those records.
+    ``after_page`` is called between two pages with the number of rows so far; ``quiet`` leaves the journal to the caller.
     Texts are as they are; `csv_lines` defuses them. Raises `Refused` or `Broken` at once, not in the middle.
     """
     gate, verdict = records(model), may("export", model)
@@ -78,9 +80,15 @@ def export_rows(
     if wanted is None:
         # An order that this list cannot have is told now: a file that has begun cannot say so any more.
         page(model, filter, search, order if order is not None else "id", limit=1, count=False)
-    count = len(wanted) if wanted is not None else gate.count(filter, search)
-    _tell_the_journal(model, {"rows": count, "filter": filter, "search": search, "fields": [one.name for one in columns]})
-    return _walk(model, columns, filter, search, order, wanted)
+    if not quiet:
+        count = len(wanted) if wanted is not None else gate.count(filter, search)
+        tell_the_journal(model, {"rows": count, "filter": filter, "search": search, "fields": [one.name for one in columns]})
+    return _walk(model, columns, filter, search, order, wanted, after_page)
+
+
+def count_rows(model: type, filter: Any = None, search: str | None = None, ids: Sequence[int] | None = None) -> int:
+    """How many rows an export would hold at most."""
+    return len(dict.fromkeys(ids)) if ids is not None else int(records(model).count(filter, search))
 
 
 def csv_lines(rows: Iterable[list[str]]) -> Iterator[bytes]:
@@ -99,13 +107,13 @@ def csv_lines(rows: Iterable[list[str]]) -> Iterator[bytes]:
 
 def run_export(
     table: str, path: Path | str, *, fields: Sequence[str] = (), filter: Any = None, search: str | None = None, order: Any = None,
-    ids: Iterable[int] | None = None, progress: Progress | None = None,
+    ids: Iterable[int] | None = None, progress: Progress | None = None, after_page: AfterPage | None = None, quiet: bool = False,
 ) -> ExportOutcome:  # fmt: skip
     """Write records of the model of ``table`` to ``path``, ``.csv`` or ``.xlsx`` by its ending; complete, or not at all."""
     path, model = Path(path), model_of(table)
     if path.suffix.lower() not in (".csv", ".xlsx"):
         raise Broken(_("Please let the file end in .csv or .xlsx; “%(file)s” does not.", file=path.name))
-    rows = _Passing(export_rows(model, filter, search, order, fields, ids), progress)
+    rows = _Passing(export_rows(model, filter, search, order, fields, ids, after_page, quiet), progress)
     part = path.with_name(path.name + ".part")
     try:
         if path.suffix.lower() == ".csv":
@@ -140,8 +148,10 @@ class _Passing:
 def _write_workbook(path: Path, rows: Iterable[list[str]], title: str, numbers: set[int]) -> None:
     # Heavy, and most requests never need it.
     from xlsxwriter import Workbook
+    from xlsxwriter.exceptions import FileCreateError
 
-    book = Workbook(str(path), {"constant_memory": True})
+    # Its drafts lie beside the file, where they are found and removed when the process is killed.
+    book = Workbook(str(path), {"constant_memory": True, "tmpdir": str(path.parent)})
     try:
         sheet = book.add_worksheet("".join(letter for letter in title if letter not in "[]:*?/\\'")[:31] or None)
         bold, as_text = book.add_format({"bold": True}), book.add_format({"quote_prefix": True})
@@ -163,20 +173,41 @@ def _write_workbook(path: Path, rows: Iterable[list[str]], title: str, numbers: 
                     sheet.write_string(place, column, text, as_text)
                 elif text:
                     sheet.write_string(place, column, defused(text))
-    finally:
         book.close()
+    except FileCreateError as error:
+        raise error.args[0] from None
+    finally:
+        for draft in () if book.fileclosed else book.worksheets():
+            _give_up(draft)
+        book.fileclosed = True
+
+
+def _give_up(sheet: Any) -> None:
+    """Close and remove the draft of a sheet whose workbook will not be written."""
+    name = sheet.row_data_fh.name
+    try:
+        sheet.row_data_fh.close()
+    except OSError:
+        pass  # the disk is full, and what waited to be written is not wanted any more
+    Path(name).unlink(missing_ok=True)
 
 
 # -- rows -------------------------------------------------------------------------------------------------------------
 
 
-def _walk(model: type, columns: list[Field], filter: Any, search: str | None, order: Any, ids: list[int] | None) -> Iterator[list[str]]:
+def _walk(
+    model: type, columns: list[Field], filter: Any, search: str | None, order: Any, ids: list[int] | None, after_page: AfterPage | None
+) -> Iterator[list[str]]:
     yield [one.title for one in columns]
+    done = 0
     for found in _pages(model, filter, search, order, ids):
         found = _exportable(model, found)
         names = {one.name: written(one.target, _linked_ids(one, found)) for one in columns if one.kind.name in ("link", "links")}
         for record in found:
             yield [_cell(one, one.get(record), names.get(one.name, {})) for one in columns]
+        done += len(found)
+        if after_page is not None:
+            after_page(done)
 
 
 def _pages(model: type, filter: Any, search: str | None, order: Any, ids: list[int] | None) -> Iterator[list[Any]]:
@@ -228,7 +259,7 @@ def _cell(one: Field, value: Any, names: dict[int, str]) -> str:
     return one.text(value)
 
 
-def _tell_the_journal(model: type, facts: dict[str, Any]) -> None:
+def tell_the_journal(model: type, facts: dict[str, Any]) -> None:
     """Write who took what out. A GET cannot write, so it is done beside it, in a transaction of its own."""
 
     def write() -> None:

@@ -101,18 +101,28 @@ def run_import(
             raise Broken(_("%(model)s has no field “%(field)s”. Please check the name.", model=model_label(model), field=name[:60]))
     started = time.perf_counter()
     check_size(path)
-    with path.open("rb") as stream:
-        one = drafts.begin(table, stream, path.name, later=False)
-    db.session.commit()
+    try:
+        with path.open("rb") as stream:
+            one = drafts.begin(table, stream, path.name, later=False)
+        db.session.commit()
+    except (DBAPIError, OSError) as error:
+        db.session.rollback()
+        raise Busy(_("The file could not be taken in: %(why)s. Nothing was imported; please try again.", why=_why(error))) from error
     try:
         columns = _choose(one, keys, leave_out, skip, day_order)
         target = Path(wrong) if wrong is not None else path.with_name(path.name + ".wrong.csv")
         with WrongRows(target) as wrong_rows:
             outcome = go_on(one.id, check=check, progress=progress)
             outcome.wrong_file = wrong_rows.keep(draft(one.id))
+    except Busy:
+        # It can be resumed as soon as the database or the disk is free again.
+        raise
     except Problem:
         _forget_when_empty(one.id)
         raise
+    except (DBAPIError, OSError) as error:
+        db.session.rollback()
+        raise Busy(_("The file could not be taken in: %(why)s. Nothing was imported; please try again.", why=_why(error))) from error
     outcome.ignored = columns.ignored
     outcome.seconds = time.perf_counter() - started
     return outcome
@@ -162,8 +172,7 @@ def go_on(import_id: int, *, check: bool = False, progress: Progress | None = No
         raise Busy(_stopped(import_id, told[0], _("it was interrupted"))) from None
     except (DBAPIError, OSError) as error:
         db.session.rollback()
-        why = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise Busy(_stopped(import_id, told[0], why)) from error
+        raise Busy(_stopped(import_id, told[0], _why(error))) from error
     return outcome_of(one, checked=check)
 
 
@@ -201,6 +210,10 @@ def _stopped(import_id: int, count: int, why: str) -> str:
         "go on with: run.py import --resume %(id)s",
         count=f"{count:,}", why=why, id=import_id,
     )  # fmt: skip
+
+
+def _why(error: Exception) -> str:
+    return (str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def outcome_of(one: Draft, *, checked: bool = False) -> ImportOutcome:

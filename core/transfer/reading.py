@@ -19,6 +19,8 @@ from core.transfer.cells import text_of
 
 LARGEST_FILE = 512 * 2**20
 LARGEST_UNPACKED = 1024 * 2**20
+LARGEST_STRINGS = 128 * 2**20
+"""Texts of a workbook, which the library keeps in memory."""
 MOST_COLUMNS = 200
 LONGEST_LINE = 4 * 2**20
 LONGEST_CELL = csv.field_size_limit()
@@ -204,8 +206,7 @@ def _from_workbook(path: Path, target: Path) -> Path:
     unreadable = _("“%(file)s” is not an Excel workbook, or it is damaged. Please save it again as .xlsx or as CSV.", file=path.name)
     try:
         with zipfile.ZipFile(path) as packed:
-            if sum(one.file_size for one in packed.infolist()) > LARGEST_UNPACKED:
-                raise Broken(_("“%(file)s” is too large when unpacked. Please split it.", file=path.name))
+            _check_parts(packed, path.name)
         book = load_workbook(path, read_only=True, data_only=True, keep_links=False)
         try:
             for sheet in book.worksheets:
@@ -225,6 +226,27 @@ def _from_workbook(path: Path, target: Path) -> Path:
         # The library raises what it meets: errors of XML and zlib, KeyError, ValueError.
         raise Broken(unreadable) from error
     return target
+
+
+def _check_parts(packed: zipfile.ZipFile, name: str) -> None:
+    """Refuse what would fill the memory: too much in all, too many texts, or a text without end. Sizes that lie are found by reading."""
+    too_large = Broken(_("“%(file)s” is too large when unpacked. Please split it.", file=name))
+    if sum(one.file_size for one in packed.infolist()) > LARGEST_UNPACKED:
+        raise too_large
+    for one in packed.infolist():
+        if not one.filename.lower().endswith(".xml"):
+            continue
+        if "sharedstrings" in one.filename.lower() and one.file_size > LARGEST_STRINGS:
+            raise too_large
+        if one.file_size <= LONGEST_LINE:
+            continue
+        since = 0
+        with packed.open(one) as stream:
+            while piece := stream.read(PIECE):
+                end = piece.rfind(b"<")
+                since = since + len(piece) if end < 0 else len(piece) - end
+                if since > LONGEST_LINE:
+                    raise too_large
 
 
 def _copy_sheet(sheet: Any, target: Path) -> bool:

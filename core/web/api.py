@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -52,7 +53,7 @@ class Resource(ModelRestApi):
     model: type
     allow_browser_login = True
     csrf_exempt = False
-    base_permissions = ["can_get", "can_get_list", "can_info", "can_post", "can_put", "can_delete"]
+    base_permissions = ["can_get", "can_get_list", "can_info", "can_export", "can_post", "can_put", "can_delete"]
     method_permission_name: dict[str, str] = {}
 
     def __init__(self) -> None:
@@ -62,11 +63,11 @@ class Resource(ModelRestApi):
         self.limits: list[Any] = []
 
     def create_blueprint(self, appbuilder: Any, *args: Any, **kwargs: Any) -> Blueprint:
-        """The five addresses of this model."""
+        """The addresses of this model."""
         table = self.model.__tablename__
         self.appbuilder, self.endpoint, self.route_base = appbuilder, f"api_{table}", f"/api/v1/{table}"
         self.blueprint = Blueprint(self.endpoint, __name__, url_prefix=self.route_base)
-        for name in ("get_list", "post", "info", "get", "put", "delete"):
+        for name in ("get_list", "post", "info", "groups", "export", "get", "put", "delete"):
             for url, methods in getattr(type(self), name)._urls:
                 self.blueprint.add_url_rule(url, name, partial(getattr(type(self), name), self), methods=methods)
         return self.blueprint
@@ -119,6 +120,26 @@ class Resource(ModelRestApi):
     def info(self, **_kwargs: Any) -> Response:
         """What this model has, and what the person may do with it."""
         return jsonify(about(self.model))
+
+    @expose("/_groups", methods=["GET"])
+    @protect()
+    @permission_name("get_list")
+    def groups(self, **_kwargs: Any) -> Response:
+        """How many records there are of each kind, and what their numbers add up to."""
+        from core.web.group_api import group_answer
+
+        return jsonify(group_answer(self.model))
+
+    @expose("/_export", methods=["GET"])
+    @protect()
+    @permission_name("export")
+    def export(self, **_kwargs: Any) -> Response:
+        """All records that meet the filter, as a streamed CSV file."""
+        from core.web.export_pages import csv_answer
+
+        question, names = list_question(), request.args.get("columns", "")
+        fields = [one.strip() for one in names.split(",") if one.strip()]
+        return csv_answer(self.model, question["filter"], question["search"], question["order"], fields)
 
     @expose("/<pk>", methods=["GET"])
     @protect()
@@ -192,7 +213,7 @@ def body_of_request() -> tuple[dict[str, Any], int | None]:
         raise Unreadable(_("Please send JSON with the header Content-Type: application/json."))
     body = read_json(request.get_data(), _("The body of the request"))
     if not isinstance(body, dict):
-        raise Broken(_("The body has to be a JSON object, like {\"name\": \"…\"}."))
+        raise Broken(_('The body has to be a JSON object, like {"name": "…"}.'))
     version = body.pop("version", None)
     if version is not None and (isinstance(version, bool) or not isinstance(version, int)):
         raise Invalid({"version": _("The version has to be the whole number that was read with the record.")})
@@ -213,16 +234,27 @@ def version_of_header() -> int | None:
     return int(text)
 
 
-def list_question() -> dict[str, Any]:
-    """The question of a list's address: filter, q, order, limit, after or before, count."""
-    known = {"filter", "q", "order", "limit", "after", "before", "columns", "count"}
-    if unknown := sorted(set(request.args) - known):
-        raise Broken(_("This address knows no “%(name)s”; it knows %(known)s.", name=unknown[0][:40], known=", ".join(sorted(known))))
+def only_known(names: Iterable[str]) -> None:
+    """Refuse words in the address that it does not know, and those that stand in it twice."""
+    known = sorted(names)
+    if unknown := sorted(set(request.args) - set(known)):
+        raise Broken(_("This address knows no “%(name)s”; it knows %(known)s.", name=unknown[0][:40], known=", ".join(known)))
     if twice := [name for name, values in request.args.lists() if len(values) > 1]:
         raise Broken(_("“%(name)s” stands in the address twice; please give it once.", name=twice[0]))
-    limit = request.args.get("limit", "50")
-    if not (limit.isascii() and limit.isdigit() and len(limit) < 6 and 1 <= int(limit) <= MOST):
-        raise Broken(_("“limit” has to be a whole number from 1 to %(most)s.", most=MOST))
+
+
+def number_of(name: str, default: int, most: int) -> int:
+    """A whole number of the address from 1 to ``most``."""
+    text = request.args.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= most):
+        raise Broken(_("“%(name)s” has to be a whole number from 1 to %(most)s.", name=name, most=most))
+    return int(text)
+
+
+def list_question() -> dict[str, Any]:
+    """The question of a list's address: filter, q, order, limit, after or before, count."""
+    only_known(("filter", "q", "order", "limit", "after", "before", "columns", "count"))
+    limit = number_of("limit", 50, MOST)
     count = request.args.get("count", "yes")
     if count not in ("yes", "no"):
         raise Broken(_("“count” has to be yes or no."))
@@ -231,7 +263,7 @@ def list_question() -> dict[str, Any]:
         "filter": read_json(tree, _("The filter")) if tree else None,
         "search": request.args.get("q") or None,
         "order": [part.strip() for part in request.args.get("order", "").split(",") if part.strip()] or None,
-        "limit": int(limit),
+        "limit": limit,
         "after": request.args.get("after") or None,
         "before": request.args.get("before") or None,
         "count": count == "yes",
@@ -269,9 +301,7 @@ def as_json(model: type, rows: list[Any], names: list[str]) -> list[dict[str, An
     """Records as JSON knows them; links by id, one statement for each field of several links."""
     fields = [readable(model)[name] for name in names]
     many = {one.name: _linked(model, one, [row.id for row in rows]) for one in fields if one.kind.name == "links" and not one.custom}
-    return [
-        {one.name: many[one.name].get(row.id, []) if one.name in many else one.json(one.get(row)) for one in fields} for row in rows
-    ]
+    return [{one.name: many[one.name].get(row.id, []) if one.name in many else one.json(one.get(row)) for one in fields} for row in rows]
 
 
 def _linked(model: Any, one: Field, ids: list[int]) -> dict[int, list[int]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from markupsafe import escape
 from sqlalchemy import select
 
 from core.context import local, now
@@ -30,7 +31,7 @@ class Tag:
 
 @dataclass(slots=True)
 class Cell:
-    """One value on a page; templates ask which of these is filled."""
+    """One value on a page; it draws itself (``{{ cell }}``), since a list has hundreds and a template is ten times slower."""
 
     text: str = ""
     tags: list[Tag] = field(default_factory=list)
@@ -41,6 +42,22 @@ class Cell:
     num: bool = False
     wide: bool = False
     card: str = ""
+
+    def __html__(self) -> str:
+        """The value as a person reads it: a dictionary tag, a link, a moment, or plain text."""
+        text = escape(self.text)
+        if self.tags:
+            tags = "".join(f'<span class="m-tag" data-colour="{escape(one.colour)}">{escape(one.label)}</span>' for one in self.tags)
+            return f'<span class="m-line-up">{tags}</span>'
+        if not text:
+            return f'<span class="m-faint" aria-label="{escape(_("empty"))}">—</span>'
+        if self.yes is not None:
+            if self.yes:
+                return f'<i class="ti ti-check" aria-hidden="true"></i><span class="m-hidden-text">{text}</span>'
+            return f'<span class="m-faint">{text}</span>'
+        if self.moment:
+            return f'<time datetime="{escape(self.moment)}" title="{escape(self.full)}">{text}</time>'
+        return f'<a href="{escape(self.url)}">{text}</a>' if self.url else str(text)
 
 
 def short_moment(moment: datetime) -> str:

@@ -15,7 +15,7 @@ from core.fields import Field, tidy
 from core.i18n import gettext as _
 from core.i18n import listed
 from core.records import records
-from core.web.cells import Shown, choices, record_url
+from core.web.cells import Cell, Shown, choices, record_url
 from core.web.views import View
 
 INPUTS = {
@@ -245,7 +245,7 @@ class RecordForm:
             rows=3,
             autocomplete="off",
             wide=kind in ("long", "choices", "links"),
-            cell=drawn.cell(self.record, one) if self.record is not None else SimpleNamespace(url="", text=""),
+            cell=drawn.cell(self.record, one) if self.record is not None else Cell(),
             changed=self.record is not None
             and (one.name in self.errors or (box.sent and one.name not in self.locked and kind != "file" and box.control != was)),
         )

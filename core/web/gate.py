@@ -107,6 +107,7 @@ def enter() -> Response | None:
     if person is not None:
         who.user_id, who.login, who.name = person.id, person.login, person.name
         who.memo["level"], who.memo["theme"] = person.level, person.theme
+        who.memo["preferences"] = person.preferences
         g.user = g._login_user = person
     _check_addon()
     set_up = person is None or person.level != "system_administrator" or is_set("firm.name")

@@ -1,188 +1,147 @@
-"""The page of jobs: what works for a person in the background, how far it is, what came of it, and how to stop or repeat it."""
+"""What runs in the background: one's own jobs with their progress, what they left, and how to stop or repeat them."""
 
 from __future__ import annotations
 
-import re
-from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from babel.dates import format_timedelta
 from flask import Blueprint, redirect, render_template, request
-from werkzeug.wrappers import Response
 
-from core.context import actor, local, now
-from core.errors import Problem
+from core.context import actor, now
+from core.errors import Missing
+from core.fields import LARGEST_ID
 from core.i18n import gettext as _
-from core.job_list import cancel, job_list, job_status, sees_all, try_again
+from core.i18n import ngettext
+from core.job_list import cancel, job_list, try_again
+from core.jobs import RESULT
 from core.journal import undone
-from core.people import User
-from core.records import titles
+from core.model import model_label, models
 from core.web.cells import short_moment
 from core.web.lists import address
-from core.web.shell import safe_next, say
+from core.web.menu import is_administrator
+from core.web.shell import say
 
-job_pages = Blueprint("job_pages", __name__)
+job_pages = Blueprint("job_pages", __name__, url_prefix="/jobs")
 PAGE = 30
-SILENT = timedelta(seconds=60)
-"""A job that has been due for so long and is not begun means that nobody runs jobs."""
-ALIVE = ("queued", "running")
-ICONS = {"queued": "clock", "running": "progress", "done": "circle-check", "dead": "circle-x", "cancelled": "ban"}
-TRACE = re.compile(r"\A\w+: .*^\S+:\d+ in \S+$", re.DOTALL | re.MULTILINE)
-"""How the runner notes what is no sentence of ours: kind, text, and places in the code."""
+STATES = ("queued", "running", "done", "dead", "cancelled")
 
 
-def state_words() -> dict[str, str]:
-    """What has become of a job, as a person reads it."""
+@job_pages.get("/")
+def listing() -> str:
+    """The jobs of this person, newest first; of everybody for administrators who ask. A piece of the page when htmx asks."""
+    page = _page(request.args)
+    return render_template("_jobs.html" if "HX-Request" in request.headers else "jobs.html", page=page)
+
+
+@job_pages.post("/<int:job_id>/cancel")
+def stop(job_id: int) -> Any:
+    """Cancel a job."""
+    became = cancel(min(job_id, LARGEST_ID))
+    say(_("It was cancelled.") if became == "cancelled" else _("It stops at the end of the step it is at."), icon="x")
+    return redirect(_back())
+
+
+@job_pages.post("/<int:job_id>/again")
+def again(job_id: int) -> Any:
+    """Queue a job once more that had failed or was cancelled."""
+    try_again(min(job_id, LARGEST_ID))
+    say(_("It was queued again."), icon="refresh")
+    return redirect(_back())
+
+
+def _back() -> str:
+    from core.web.shell import safe_next
+
+    return safe_next("/jobs/")
+
+
+def _page(query: Any) -> SimpleNamespace:
+    state, everybody = query.get("state", ""), is_administrator() and query.get("all") == "1"
+    if state and state not in STATES:
+        raise Missing(_("There is no page at this address."))
+    text = query.get("before", "")
+    before = int(text) if text.isascii() and text.isdigit() and len(text) < 11 else None
+    found = job_list(state=state or None, mine=not everybody, before=before, limit=PAGE + 1)
+    batches = [one["memory"].get(RESULT, {}).get("batch") for one in found]
+    taken_back = undone([each for each in batches if each])
+    rows = [_shown(one, taken_back) for one in found[:PAGE]]
+    kept = {"state": state, "all": "1" if everybody else ""}
+    return SimpleNamespace(
+        url="/jobs/",
+        here=address("/jobs/", **kept, before=before),
+        rows=rows,
+        live=any(row.live for row in rows),
+        state=state,
+        everybody=everybody,
+        may_see_all=is_administrator(),
+        states=[(each, _state(each)) for each in STATES],
+        next_url=address("/jobs/", **kept, before=found[PAGE - 1]["id"]) if len(found) > PAGE else "",
+        first_url=address("/jobs/", **kept) if before else "",
+    )
+
+
+def _state(state: str) -> str:
     return {
         "queued": _("waiting"), "running": _("running"), "done": _("done"), "dead": _("failed"), "cancelled": _("cancelled"),
-    }  # fmt: skip
+        "merged": _("done together with another"),
+    }[state]  # fmt: skip
 
 
-@job_pages.get("/jobs")
-def jobs() -> str:
-    """One's own jobs, newest first; administrators may look at everybody's."""
-    return render_template("jobs.html", page=_page())
+def _shown(one: dict[str, Any], taken_back: set[int]) -> SimpleNamespace:
+    from core.transfer.export_jobs import has_file
 
-
-@job_pages.get("/jobs/_list")
-def jobs_now() -> str:
-    """The same list as a piece, for a page that waits."""
-    return render_template("_jobs.html", page=_page())
-
-
-@job_pages.get("/jobs/<int:job_id>")
-def job(job_id: int) -> str:
-    """One job."""
-    return render_template("jobs.html", page=_one(job_id))
-
-
-@job_pages.get("/jobs/<int:job_id>/_now")
-def job_now(job_id: int) -> str:
-    """The same job as a piece, for a page that waits."""
-    return render_template("_jobs.html", page=_one(job_id))
-
-
-@job_pages.post("/jobs/<int:job_id>/cancel")
-def stop(job_id: int) -> Response:
-    """Stop a job."""
-    back = safe_next("/jobs")
-    try:
-        became = cancel(job_id)
-    except Problem as problem:
-        say(problem.sentence, icon="alert-triangle")
-        return redirect(back)  # type: ignore[return-value]
-    say(_("The job was cancelled.") if became == "cancelled" else _("The job stops at its next step; what it has done so far stays."))
-    return redirect(back)  # type: ignore[return-value]
-
-
-@job_pages.post("/jobs/<int:job_id>/again")
-def again(job_id: int) -> Response:
-    """Queue a job anew."""
-    try:
-        try_again(job_id)
-    except Problem as problem:
-        say(problem.sentence, icon="alert-triangle")
-    else:
-        say(_("The job is tried once more."))
-    return redirect(safe_next("/jobs"))  # type: ignore[return-value]
-
-
-def _page() -> SimpleNamespace:
-    words = state_words()
-    state = request.args.get("state", "")
-    state = state if state in words else ""
-    everybody = sees_all() and request.args.get("who") == "all"
-    asked = request.args.get("before", "")
-    before = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 16 else None
-    found = job_list(state=state or None, mine=not everybody, before=before, limit=PAGE + 1)
-    query = {"state": state, "who": "all" if everybody else ""}
-    page = _drawn(found[:PAGE], everybody)
-    page.title = _("Jobs") if everybody else _("My jobs")
-    page.single = False
-    page.state, page.states, page.everybody, page.may_see_all = state, list(words.items()), everybody, sees_all()
-    page.filtered = bool(state)
-    page.first_url = address("/jobs", **query) if before is not None else ""
-    page.next_url = address("/jobs", **query, before=found[PAGE - 1]["id"]) if len(found) > PAGE else ""
-    page.poll_url = address("/jobs/_list", **query, before=before) if page.alive else ""
-    page.here = address("/jobs", **query, before=before)
-    return page
-
-
-def _one(job_id: int) -> SimpleNamespace:
-    found = job_status(job_id)
-    page = _drawn([found], everybody=found["user_id"] != actor().user_id)
-    page.title, page.single, page.everybody, page.may_see_all = found["title"], True, False, False
-    page.first_url = page.next_url = ""
-    page.poll_url = f"/jobs/{job_id}/_now" if page.alive else ""
-    page.here = f"/jobs/{job_id}"
-    return page
-
-
-def _drawn(found: list[dict[str, Any]], everybody: bool) -> SimpleNamespace:
-    names = titles(User, sorted({one["user_id"] for one in found if one["user_id"]})) if everybody else {}
-    taken_back = undone([one["result"]["batch"] for one in found if one["result"] and one["result"].get("batch")])
-    moment = now()
-    late = any(one["state"] == "queued" and one["due_at"] is not None and moment - one["due_at"] > SILENT for one in found)
-    return SimpleNamespace(
-        jobs=[_shown(one, names, taken_back) for one in found],
-        alive=any(one["state"] in ALIVE for one in found),
-        silent=_("Nobody runs jobs at the moment. Please tell your administrator that the job process is not running.") if late else "",
-        stamp=int(moment.timestamp() * 1000),
-        state="",
-        filtered=False,
-    )
-
-
-def _shown(one: dict[str, Any], names: dict[int, str], taken_back: set[int]) -> SimpleNamespace:
-    state, result = one["state"], one["result"] or {}
-    sentence, details = _error(one["last_error"] or "") if state != "done" else ("", "")
+    mine, memory = one["user_id"] is not None and one["user_id"] == actor().user_id, one["memory"]
+    facts, result = memory.get("export", {}), memory.get(RESULT, {})
     batch = result.get("batch")
+    done, total = one["done"], one["total"]
+    begun, over = one["started_at"], one["finished_at"]
     return SimpleNamespace(
         id=one["id"],
-        title=one["title"],
-        text=one["text"] or "",
-        state=state,
-        state_text=_("stopping") if state == "running" and one["cancel_asked"] else state_words().get(state, state),
-        icon=ICONS.get(state, "clock"),
-        who=names.get(one["user_id"], "" if one["user_id"] else _("the system")) if names or one["user_id"] is None else "",
-        done=one["done"],
-        total=one["total"],
-        bar=state == "running" or (state in ("queued", "dead", "cancelled") and bool(one["done"])),
-        started=_moment(one["started_at"] or one["created_at"]),
-        waits=_("next attempt: %(when)s", when=short_moment(one["due_at"]))
-        if state == "queued" and one["attempts"] and one["due_at"] is not None
-        else "",
-        lasted=_lasted(one),
-        sentence=sentence,
-        details=details if sees_all() else "",
-        result=SimpleNamespace(
-            url=result.get("url"),
-            label=result.get("label") or _("Open the result"),
-            sentence=result.get("sentence") or "",
-            lines=result.get("lines") or [],
-        ),
-        undo_url=f"/undo/{batch}" if batch and state not in ALIVE and batch not in taken_back else "",
+        title=_title(one),
+        state=one["state"],
+        state_text=_("is being cancelled") if one["state"] == "running" and one["cancel_asked"] else _state(one["state"]),
+        live=one["state"] in ("queued", "running"),
+        may_cancel=one["state"] in ("queued", "running") and not one["cancel_asked"],
+        may_again=one["state"] in ("dead", "cancelled"),
+        done=min(done, total) if done is not None and total else 0,
+        total=total or 0,
+        progress=_("%(done)s of %(total)s", done=f"{done:,}", total=f"{total:,}") if done is not None and total else (one["text"] or ""),
+        moment=one["created_at"].isoformat() + "Z",
+        time=short_moment(one["created_at"]),
+        took=_took(((over or now()) - begun).total_seconds()) if begun else "",
+        error=_error(one),
+        file_url=f"/jobs/{one['id']}/file" if mine and has_file(one["id"], memory) else "",
+        file_gone=_("The file was removed after some days.") if mine and facts and not has_file(one["id"], memory) else "",
+        about=one["text"] or "" if one["state"] != "running" or done is not None else "",
+        result=SimpleNamespace(**{"url": "", "label": "", "sentence": "", "lines": [], **result}),
+        undo_url=f"/undo/{batch}" if batch and batch not in taken_back and one["state"] not in ("queued", "running") else "",
         undone=batch in taken_back,
-        may_cancel=state in ALIVE and not one["cancel_asked"],
-        may_try=state in ("dead", "cancelled"),
+        rows=ngettext("%(rows)s row", "%(rows)s rows", facts["rows"], rows=f"{facts['rows']:,}") if facts else "",
     )
 
 
-def _moment(moment: datetime) -> SimpleNamespace:
-    return SimpleNamespace(text=short_moment(moment), iso=moment.isoformat() + "Z", full=local(moment).strftime("%Y-%m-%d %H:%M:%S"))
+def _title(one: dict[str, Any]) -> str:
+    table = one["arguments"].get("table")
+    if isinstance(table, str) and table in models():
+        return f"{one['title']}{_(': ')}{model_label(models()[table], many=True)}"
+    return str(one["title"])
 
 
-def _lasted(one: dict[str, Any]) -> str:
-    """How long it took, or takes already; nothing of a job that has not begun."""
-    if one["started_at"] is None:
+def _error(one: dict[str, Any]) -> str:
+    """Why it failed. What is no sentence of ours is for administrators; others are told whom to ask."""
+    text = one["last_error"]
+    if not text or one["state"] == "done":
         return ""
-    spent = (one["finished_at"] or now()) - one["started_at"]
-    return format_timedelta(max(spent, timedelta(seconds=1)), threshold=1.5, locale=actor().language)
+    if "\n" in text and not is_administrator():
+        return _("Something went wrong in the program. Please tell your administrator the number %(number)s.", number=one["id"])
+    first = str(text.split("\n")[0])
+    return _("It is tried again after: %(why)s", why=first) if one["state"] == "queued" else first
 
 
-def _error(text: str) -> tuple[str, str]:
-    """(sentence for people, details for administrators) of what the runner noted."""
-    if TRACE.match(text):
-        return _("Something went wrong that should not. What was done before it stays; please tell an administrator."), text
-    return text, ""
+def _took(seconds: float) -> str:
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return _("%(count)s s", count=whole)
+    if whole < 3600:
+        return _("%(minutes)s min %(seconds)s s", minutes=whole // 60, seconds=whole % 60)
+    return _("%(hours)s h %(minutes)s min", hours=whole // 3600, minutes=whole % 3600 // 60)

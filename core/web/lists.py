@@ -6,18 +6,20 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import session
-
 from core.errors import Broken, Problem
 from core.fields import Field
 from core.filters import describe, filter_fields
 from core.i18n import gettext as _
 from core.i18n import listed, ngettext, t
+from core.listing import Page
 from core.model import model_label
+from core.preferences import chosen_columns
 from core.records import records
 from core.rules import may
+from core.settings import Setting
 from core.web.cells import Shown, record_url
 from core.web.facets import facets, filter_choices, named_in, read_filter, write_filter
+from core.web.groups import choices, foot_of, group_names, grouped_rows
 from core.web.views import View
 
 PAGE = 50
@@ -74,24 +76,18 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
     tree, words = read_filter(query.get("filter")), (query.get("q") or "").strip()[:200]
     known = filter_fields(model)
     order, note = query.get("order") or "", ""
-    question: dict[str, Any] = {
-        "filter": tree,
-        "search": words or None,
-        "limit": PAGE,
-        "after": query.get("after") or None,
-        "before": query.get("before") or None,
-    }
-    try:
-        found = gate.find(order=order or view.order or None, **question)
-    except Broken as problem:
-        if not order:
-            raise
-        # A sort order that this list can no longer have must not cost the list: say why, and show it in its own order.
-        note, order = problem.sentence, ""
-        found = gate.find(order=view.order or None, **{**question, "after": None, "before": None})
-    state = {"filter": write_filter(tree), "q": words, "order": order}
-    chosen = session.get("columns", {}).get(model.__tablename__, [])
-    fields = view.column_fields(chosen)
+    fields = view.column_fields(chosen_columns(model.__tablename__))
+    state = {"filter": write_filter(tree), "q": words, "order": order, "group": ",".join(group_names(query.get("group")))}
+    grouped = None
+    if state["group"]:
+        try:
+            grouped = grouped_rows(model, group_names(state["group"]), fields, tree, words, path, state)
+            found, note = Page([], count=grouped.count), grouped.note
+        except Broken as problem:
+            note, state["group"] = problem.sentence, ""
+    if grouped is None:
+        found, order, refused = _found(gate, view, query, tree, words)
+        state["order"], note = order, note or refused
     many = model_label(model, many=True)
     page = SimpleNamespace(
         title=many,
@@ -102,8 +98,16 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
         new_url=f"{path}new" if may_create(view) else "",
         bulk_url=f"{path}_bulk",
         columns_url=f"{path}_columns",
-        export_url=address(f"{path}_export", **state) if may("export", model) else "",
+        may_share_columns=bool(may("edit", Setting)),
+        export_url=address(f"{path}_export/ask", **state) if may("export", model) else "",
+        export_action=f"{path}_export/ask",
         rows=rows_of(model, fields, found.rows),
+        grouped=grouped,
+        group_choices=choices(model, view.fields()),
+        group_names=[key.name for key in grouped.keys] if grouped else [],
+        size=PAGE,
+        ungrouped_url=address(path, **{**state, "group": ""}),
+        foot=grouped.foot if grouped else None,
         heads=[_head(one, view, state, path) for one in fields],
         all_columns=_all_columns(view, fields),
         actions=list_actions(view),
@@ -115,12 +119,46 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
         filter_fields=filter_choices(known, named_in(tree, known)),
         table=model.__tablename__,
     )
+    page.ticks = bool(page.actions or page.export_url)
     page.facets = facets(tree, known)
     for facet in page.facets:
         facet.remove_url = address(path, **{**state, "filter": facet.rest})
     _sums(page, found)
+    if grouped is None and not found.capped and (found.count or 0) > 1:
+        page.foot = foot_of(model, fields, tree, words)
     page.empty = _empty(page, model, tree, words, many)
     return page
+
+
+def _found(gate: Any, view: View, query: dict[str, str], tree: Any, words: str, count: bool = True) -> tuple[Page, str, str]:
+    """(the page of records, the order it has, why it has not the one that was asked for)."""
+    order = query.get("order") or ""
+    marks = {"after": query.get("after") or None, "before": query.get("before") or None}
+    question: dict[str, Any] = {"filter": tree, "search": words or None, "limit": PAGE, "count": count}
+    try:
+        return gate.find(order=order or view.order or None, **question, **marks), order, ""
+    except Broken as problem:
+        if not order:
+            raise
+        # A sort order that this list can no longer have must not cost the list: say why, and show it in its own order.
+        return gate.find(order=view.order or None, **question), "", problem.sentence
+
+
+def more_rows(view: View, query: dict[str, str]) -> SimpleNamespace:
+    """Rows of an unfolded group, as a piece of the list: the next of those that the filter in the address lets through."""
+    model, path = view.model, f"/{view.model.__tablename__}/_rows"
+    tree, words = read_filter(query.get("filter")), (query.get("q") or "").strip()[:200]
+    fields = view.column_fields(chosen_columns(model.__tablename__))
+    found, order, note = _found(records(model), view, query, tree, words, count=False)
+    state = {"filter": write_filter(tree), "q": words, "order": order}
+    ticks = bool(list_actions(view)) or bool(may("export", model))
+    return SimpleNamespace(
+        rows=rows_of(model, fields, found.rows),
+        ticks=ticks,
+        note=note,
+        more_url=address(path, **state, after=found.next) if found.next else "",
+        width=len(fields) + ticks,
+    )
 
 
 def may_create(view: View) -> bool:
@@ -142,11 +180,11 @@ def list_actions(view: View) -> list[SimpleNamespace]:
 def _sums(page: SimpleNamespace, found: Any) -> None:
     total = found.total_text or str(found.count)
     page.total_text = total
-    page.more_than_page = bool(found.next or found.previous)
+    page.more_than_page = bool(found.next or found.previous or page.grouped)
     page.sum_text = ngettext(
         "%(shown)s of %(total)s record", "%(shown)s of %(total)s records", found.count or 0, shown=len(found.rows), total=total
     )
-    if not page.more_than_page:
+    if not page.more_than_page or page.grouped:
         page.sum_text = ngettext("%(total)s record", "%(total)s records", found.count or len(found.rows), total=total)
     page.select_all_text = _("Select all %(count)s", count=total)
     page.all_selected_text = _("all %(count)s selected", count=total)
@@ -169,11 +207,13 @@ def _head(one: Field, view: View, state: dict[str, str], path: str) -> SimpleNam
 
 
 def _all_columns(view: View, fields: list[Field]) -> list[SimpleNamespace]:
-    shown = {one.name for one in fields}
+    shown = [one.name for one in fields]
+    known = view.fields()
+    ordered = [*(name for name in shown if name in known), *(name for name in known if name not in shown)]
     return [
-        SimpleNamespace(name=name, label=one.title, shown=name in shown)
-        for name, one in view.fields().items()
-        if one.kind.name not in ("long", "json", "file") and name != view.model.title_field
+        SimpleNamespace(name=name, label=known[name].title, shown=name in shown)
+        for name in ordered
+        if known[name].kind.name not in ("long", "json", "file") and name != view.model.title_field
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core import hooks
@@ -13,6 +13,7 @@ from core.i18n import t
 from core.model import model_label, models, part_of
 from core.people import User
 from core.rules import may, rights
+from core.state import cached_by_generation
 from core.web.views import view_of
 
 COLOURS = ("dai", "teal", "clay", "plum", "olive", "indigo", "amber", "rose", "green", "stone")
@@ -64,16 +65,13 @@ class Module:
 
 def modules(path: str) -> list[Module]:
     """The modules that the acting person has something in, in the order of the addons' positions; ``path`` is the open page."""
-    found: dict[str, Module] = {}
-    for name, one in sorted(addons().items(), key=lambda pair: pair[1].position):
-        if not one.menu or not enabled(name):
-            continue
-        entries = [_entry(model, path) for model in models().values() if model.addon == name and _shown(model)]
-        if entries:
-            module = found.setdefault(one.menu, Module(t(one.menu), one.icon, position=one.position))
-            for entry in entries:
-                entry.icon = entry.icon or one.icon
-            module.entries += entries
+    mine = () if actor().system else rights()
+    reach = tuple(
+        (model.__tablename__, bool(view.may_create and _at_all(mine, model, "create")))
+        for model, view in _offered()
+        if _at_all(mine, model, "read")
+    )
+    found = {one.title: _copied(one, path) for one in _modules(reach, actor().language)}
     for entry in _of_hooks(path):
         found.setdefault("More", Module(_("More"), "dots", position=1000)).entries.append(entry)
     for place, module in enumerate(found.values()):
@@ -81,15 +79,48 @@ def modules(path: str) -> list[Module]:
     return list(found.values())
 
 
-def _shown(model: type) -> bool:
-    view = view_of(model)
-    wanted = view.in_menu if view.in_menu is not None else part_of(model) is None
-    return wanted and bool(may("read", model))
+def _at_all(mine: Any, model: type, verb: str) -> bool:
+    """What `may` says, without its reasons: a menu asks for each model of the house."""
+    return actor().system or mine.may_at_all(model, verb)
 
 
-def _entry(model: Any, path: str) -> Entry:
+@cached_by_generation
+def _offered() -> list[tuple[Any, Any]]:
+    """(model, its view) of all that stands in menus while its addon is on, in the order of the addons' positions."""
+    by_addon: dict[str, list[Any]] = {}
+    for model in models().values():
+        by_addon.setdefault(model.addon, []).append(model)
+    found = []
+    for name, one in sorted(addons().items(), key=lambda pair: pair[1].position):
+        if one.menu and enabled(name):
+            for model in by_addon.get(name, []):
+                view = view_of(model)
+                if view.in_menu if view.in_menu is not None else part_of(model) is None:
+                    found.append((model, view))
+    return found
+
+
+@cached_by_generation
+def _modules(reach: tuple[tuple[str, bool], ...], language: str) -> list[Module]:
+    """The menu of whoever may reach these models: (table, may he make one). Its words are in this language, the acting person's."""
+    found: dict[str, Module] = {}
+    for table, makes in reach:
+        model = models()[table]
+        one = addons()[model.addon]
+        entry = _entry(model, "", makes)
+        entry.icon = entry.icon or one.icon
+        found.setdefault(one.menu, Module(t(one.menu), one.icon, position=one.position)).entries.append(entry)
+    return list(found.values())
+
+
+def _copied(module: Module, path: str) -> Module:
+    """A module of this request alone: the entry that is open is marked."""
+    entries = [replace(one, current=True) if path.startswith(one.url) else one for one in module.entries]
+    return replace(module, entries=entries)
+
+
+def _entry(model: Any, path: str, makes: bool) -> Entry:
     view, url = view_of(model), f"/{model.__tablename__}/"
-    new_url = f"{url}new" if view.may_create and may("create", model) else ""
     return Entry(
         model_label(model, many=True),
         url,
@@ -97,8 +128,8 @@ def _entry(model: Any, path: str) -> Entry:
         view.colour,
         t(model.description) if model.description else "",
         f"{model.label_many} {model.__tablename__}",
-        new_url,
-        path.startswith(url),
+        f"{url}new" if makes else "",
+        bool(path) and path.startswith(url),
     )
 
 
@@ -158,7 +189,9 @@ def settings_groups(path: str) -> list[Module]:
 
 def _of_core(table: str, path: str) -> Any:
     model = models().get(table)
-    return _entry(model, path) if model is not None and may("read", model) else None
+    if model is None or not may("read", model):
+        return None
+    return _entry(model, path, view_of(model).may_create and bool(may("create", model)))
 
 
 def settings_module(path: str) -> Module | None:

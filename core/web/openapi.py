@@ -12,6 +12,7 @@ from flask_appbuilder.security.decorators import protect
 from core.config import ROOT
 from core.errors import Missing
 from core.fields import Field
+from core.grouping import GROUPS, MOST_GROUPS
 from core.i18n import gettext as _
 from core.options import options
 from core.rules import may
@@ -50,8 +51,34 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "before": {"description": "The mark “previous” of another page", "schema": TEXT},
     "columns": {"description": "Field names separated by commas; all without it", "schema": TEXT},
     "count": {"description": "“no” spares the counting", "schema": {"type": "string", "enum": ["yes", "no"], "default": "yes"}},
+    "by": {"required": True, "description": "One to three fields, with commas; a date with its span: due_on:month", "schema": TEXT},
+    "sums": {"description": "Number fields to add up, separated by commas", "schema": TEXT},
+    "groups": {"schema": {"type": "integer", "minimum": 1, "maximum": MOST_GROUPS, "default": GROUPS}},
     "id": {"in": "path", "required": True, "schema": {"type": "integer"}},
     "If-Match": {"in": "header", "description": "The ETag read with the record; another version is refused", "schema": TEXT},
+}
+
+GROUPED = {
+    "type": "object",
+    "properties": {
+        "by": {"type": "array", "items": {"type": "string"}},
+        "result": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "values": {"type": "object", "description": "What the records have in common; a span of time by its first day"},
+                    "labels": {"type": "object", "description": "The same as a person reads it"},
+                    "count": {"type": "integer"},
+                    "sums": {"type": "object"},
+                },
+            },
+        },
+        "groups": {"type": "integer", "description": "How many groups there are"},
+        "capped": {"type": "boolean", "description": "Only the largest groups are given"},
+        "count": {"type": "integer", "description": "How many records there are in all groups"},
+        "sums": {"type": "object", "description": "The sums over all groups"},
+    },
 }
 
 
@@ -81,7 +108,8 @@ class OpenApiDescription(OpenApi):
             content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
             spec.components.response(code, {"description": text, "content": content})
         for name, facts in PARAMETERS.items():
-            spec.components.parameter(name, facts.get("in", "query"), {"name": name, "in": "query", **facts})
+            spoken = {"groups": "limit"}.get(name, name)
+            spec.components.parameter(name, facts.get("in", "query"), {"name": spoken, "in": "query", **facts})
         for resource in current_app.appbuilder.baseviews:  # type: ignore[attr-defined]
             if isinstance(resource, BaseApi):
                 resource.add_api_spec(spec)
@@ -129,6 +157,12 @@ def describe(spec: Any, model: type) -> None:
     base = f"/api/v1/{table}"
     spec.path(path=f"{base}/", operations=listing)
     spec.path(path=f"{base}/{{id}}", operations=item)
+    grouped = _operation(model, "Groups", GROUPED, (400, 401, 403), parameters=("by", "sums", "filter", "q", "groups"))
+    spec.path(path=f"{base}/_groups", operations={"get": grouped})
+    if may("export", model):
+        words = ("filter", "q", "order", "columns")
+        export = _operation(model, "Export as CSV", {"type": "string"}, (400, 401, 403), parameters=words, media_type="text/csv")
+        spec.path(path=f"{base}/_export", operations={"get": export})
     spec.path(path=f"{base}/_info", operations={"get": _operation(model, "Fields and rights", {"type": "object"}, (401, 403))})
 
 
@@ -157,14 +191,14 @@ def schema_of(one: Field) -> dict[str, Any]:
 
 def _operation(
     model: type, summary: str, answer: dict[str, Any], problems: tuple[int, ...], *, body: str = "", status: str = "200",
-    parameters: tuple[str, ...] = (),
+    parameters: tuple[str, ...] = (), media_type: str = "application/json",
 ) -> dict[str, Any]:  # fmt: skip
     made: dict[str, Any] = {
         "tags": [model.label_many],
         "summary": f"{summary}: {model.label_many}",
         "security": [{"jwt": []}],
         "responses": {
-            status: {"description": "Done", "content": {"application/json": {"schema": answer}}},
+            status: {"description": "Done", "content": {media_type: {"schema": answer}}},
             **{str(code): {"$ref": f"#/components/responses/{code}"} for code in problems},
         },
     }

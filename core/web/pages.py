@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date
-from flask import Blueprint, redirect, render_template, request, session, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from core.context import actor, local, now, system
@@ -16,6 +16,7 @@ from core.errors import Conflict
 from core.i18n import LANGUAGES
 from core.i18n import gettext as _
 from core.people import User
+from core.preferences import prefer
 from core.undo import undo
 from core.undo_jobs import told, undo_later
 from core.web.menu import creatable
@@ -61,7 +62,7 @@ def preferences() -> Any:
                 user.zone = zone
             db.session.flush()
     if request.form.get("density") in ("comfortable", "compact"):
-        session["density"] = request.form["density"]
+        prefer(density=request.form["density"])
     return redirect(safe_next("/account"))
 
 

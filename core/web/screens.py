@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import contextvars
-from collections.abc import Generator, Iterator
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-from flask import Blueprint, current_app, jsonify, redirect, render_template, request, session
+from flask import Blueprint, jsonify, redirect, render_template, request, session
 from werkzeug.wrappers import Response
 
-from core.context import acting, actor, today
 from core.db import db
 from core.errors import Conflict, Invalid, Missing, Problem, Refused
 from core.filters import filter_fields
 from core.i18n import gettext as _
 from core.i18n import listed, ngettext, t
-from core.model import fields_of, model_label, model_of, models
+from core.model import model_label, model_of, models
+from core.preferences import prefer_columns, share_columns
 from core.records import records
 from core.rules import may
+from core.settings import Setting
 from core.web.bulk_jobs import EDIT, queue
 from core.web.bulk_pages import AT_ONCE, asked, chosen, edit_page, first_of, refuse_many
-from core.web.facets import read_filter
 from core.web.forms import RecordForm
 from core.web.history import history_page
-from core.web.lists import list_actions, list_page, may_create, related_page
+from core.web.lists import list_actions, list_page, may_create, more_rows, related_page
 from core.web.record_page import record_page, save
 from core.web.shell import drawn, safe_next, say, say_queued
 from core.web.views import View, view_of
@@ -49,59 +46,30 @@ def view_at(table: str) -> View:
 @screens.get("/<table>/")
 def listing(table: str) -> str:
     """The list."""
-    return render_template("list.html", page=list_page(view_at(table), request.args.to_dict()))
+    # A form sends one “group” for each of its menus, an address of ours holds them all in one.
+    query = request.args.to_dict() | {"group": ",".join(request.args.getlist("group"))}
+    return render_template("list.html", page=list_page(view_at(table), query))
+
+
+@screens.get("/<table>/_rows")
+def rows(table: str) -> str:
+    """The rows of a group that was unfolded, as a piece of the list."""
+    return render_template("_group_rows.html", page=more_rows(view_at(table), request.args.to_dict()))
 
 
 @screens.post("/<table>/_columns")
 def columns(table: str) -> Response:
-    """Keep the columns this person wants to see in this list."""
+    """Keep the columns this person wants to see in this list, in his order; an administrator may choose them for everybody."""
     view = view_at(table)
-    kept = dict(session.get("columns", {}))
-    chosen = [name for name in request.form.getlist("columns") if name in fields_of(view.model)]
-    kept.pop(table, None)
-    if chosen and not request.form.get("reset"):
-        kept[table] = chosen
-    session["columns"] = kept
+    known = view.fields()
+    chosen = [name for name in request.form.getlist("columns") if name in known] if not request.form.get("reset") else []
+    if request.form.get("shared"):
+        if not (verdict := may("edit", Setting)):
+            raise Refused(_("Only an administrator chooses the columns of everybody."), verdict)
+        share_columns(table, chosen)
+        say(_("Whoever has chosen no columns sees these now."))
+    prefer_columns(table, [] if request.form.get("shared") else chosen)
     return redirect(safe_next(f"/{table}/"))
-
-
-@screens.get("/<table>/_export")
-def export(table: str) -> Response:
-    """The list as it is filtered and sorted, as a CSV file that spreadsheets open rightly."""
-    from core.transfer.exporting import csv_lines, export_rows
-
-    view = view_at(table)
-    words = request.args.get("q", "").strip()[:200]
-    rows = export_rows(
-        view.model, filter=read_filter(request.args.get("filter")), search=words or None, order=request.args.get("order") or None
-    )
-    response = Response(_outlive(csv_lines(rows)), mimetype="text/csv")
-    response.headers.set("Content-Disposition", "attachment", filename=f"{table}-{today().isoformat()}.csv")
-    return response
-
-
-def _outlive(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Give out ``pieces`` after the request has ended: with a session of its own, still as the same person."""
-    app, who = current_app._get_current_object(), replace(actor(), memo={})  # type: ignore[attr-defined]
-
-    def flow() -> Generator[bytes, None, None]:
-        with app.app_context(), acting(who):
-            db.read_only()
-            try:
-                yield from pieces
-            finally:
-                db.remove()
-
-    def walk() -> Iterator[bytes]:
-        # The server may ask for each piece from another place: the request's own context is gone, so the flow brings one along.
-        own, steps = contextvars.Context(), flow()
-        try:
-            while (piece := own.run(next, steps, None)) is not None:
-                yield piece
-        finally:
-            own.run(steps.close)
-
-    return walk()
 
 
 @screens.route("/<table>/new", methods=["GET", "POST"])

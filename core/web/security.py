@@ -19,7 +19,10 @@ from core.model import models
 from core.people import RoleRow, User
 from core.rules import may
 
-VERBS = {"can_get": "read", "can_get_list": "read", "can_info": "read", "can_post": "create", "can_put": "edit", "can_delete": "delete"}
+VERBS = {
+    "can_get": "read", "can_get_list": "read", "can_info": "read", "can_export": "read", "can_post": "create", "can_put": "edit",
+    "can_delete": "delete",
+}  # fmt: skip
 
 
 class House(AppBuilder):

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask, flash, g, get_flashed_messages, render_template, request, session, url_for
+from flask import Flask, current_app, flash, g, get_flashed_messages, render_template, request, session, url_for
+from markupsafe import Markup
 
 from core.context import actor
 from core.db import db
@@ -27,7 +28,6 @@ class Shell:
     settings_url = "/settings/"
     addons_url = "/settings/addons"
     account_url = "/account"
-    jobs_url = "/jobs"
     preference_url = "/account/preferences"
     new_url = "/new"
     languages = list(LANGUAGES.items())
@@ -66,7 +66,7 @@ class Shell:
     @cached_property
     def density(self) -> str:
         """comfortable or compact."""
-        return "compact" if session.get("density") == "compact" else "comfortable"
+        return "compact" if (actor().memo.get("preferences") or {}).get("density") == "compact" else "comfortable"
 
     @cached_property
     def firm(self) -> str:
@@ -100,6 +100,15 @@ class Shell:
     def everything(self) -> list[Any]:
         """All modules, the settings last: what launcher and start page show."""
         return [*self.modules, *([self.settings] if self.settings else [])]
+
+    @property
+    def launch(self) -> Markup:
+        """All modules with their pages, drawn."""
+        shown = (
+            (one.title, one.icon, one.colour, tuple((e.title, e.url, e.icon, e.colour, e.hint, e.words) for e in one.entries))
+            for one in self.everything
+        )
+        return _launch(tuple(shown))
 
     @property
     def rail(self) -> list[Any]:
@@ -155,23 +164,31 @@ class Shell:
     def toasts(self) -> list[Any]:
         """Messages of what has just been done."""
         return [
-            SimpleNamespace(**{"icon": "check", "undo": "", "sticky": False, "link": None, **one})
+            SimpleNamespace(**{"icon": "check", "undo": "", "sticky": False, "link": (), **one})
             for one in get_flashed_messages()
             if isinstance(one, dict)
         ]
 
 
+@lru_cache(maxsize=128)
+def _launch(modules: tuple[Any, ...]) -> Markup:
+    """The same for the same modules, whose words are part of them: kept, since it is a third of what is drawn of a short page."""
+    names = ("title", "url", "icon", "colour", "hint", "words")
+    pages = [(title, icon, colour, [dict(zip(names, one, strict=True)) for one in entries]) for title, icon, colour, entries in modules]
+    return Markup(current_app.jinja_env.get_template("_launch.html").render(modules=pages))  # noqa: S704
+
+
 def say(text: str, *, undo: bool = False, icon: str = "check", sticky: bool = False, link: tuple[str, str] | None = None) -> None:
-    """Tell the person something on the next page; with ``undo`` the way back stands beside it, with ``link`` an (address, label)."""
+    """Tell the person something on the next page; with ``undo`` the way back stands beside it, with ``link`` (address, words) a way on."""
     # The batch exists only after what it did was written.
     db.session.flush()
     number = actor().memo.get("batch_id") if undo else None
-    flash({"text": str(text), "icon": icon, "undo": f"/undo/{number}" if number else "", "sticky": sticky, "link": link})  # type: ignore[arg-type]
+    flash({"text": str(text), "icon": icon, "undo": f"/undo/{number}" if number else "", "sticky": sticky, "link": link or ()})  # type: ignore[arg-type]
 
 
 def say_queued(job_id: int, text: str = "") -> None:
-    """Tell the person that a job of his works on it, with the way to its page."""
-    say(text or _("This goes on in the background."), icon="progress", link=(f"/jobs/{job_id}", _("See how far it is")))
+    """Tell the person that a job of his works on it, with the way to where he sees how far it is."""
+    say(text or _("This goes on in the background."), icon="progress", link=(f"/jobs/#job-{job_id}", _("See how far it is")))
 
 
 def drawn(template: str, page: Any, problem: int = 0) -> tuple[str, int]:
@@ -214,6 +231,8 @@ def register(app: Flask) -> None:
     """Give every template its frame, its words and its static files, and the app its screens."""
     import core.web.core_views  # noqa: F401 - people, roles and rights get their views
     from core.web.bulk_pages import bulk_pages
+    from core.web.export_pages import exports
+    from core.web.find_page import find_page
     from core.web.job_pages import job_pages
     from core.web.pages import pages
     from core.web.screens import screens
@@ -222,5 +241,5 @@ def register(app: Flask) -> None:
     app.context_processor(lambda: {"shell": _shell()})
     app.jinja_env.globals.update(_=_, gettext=_, ngettext=ngettext, asset=asset)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    for blueprint in (pages, job_pages, settings_pages, bulk_pages, screens):
+    for blueprint in (pages, find_page, settings_pages, job_pages, exports, bulk_pages, screens):
         app.register_blueprint(blueprint)

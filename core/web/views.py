@@ -128,15 +128,8 @@ class View:
 
     def fields(self) -> dict[str, Field]:
         """The fields of now that the acting person may see, in the order of the model."""
-        system, mine = actor().system, None if actor().system else rights()
-        return {
-            name: one
-            for name, one in fields_of(self.model).items()
-            if not one.hidden
-            and not one.sensitive
-            and one.kind.name != "json"
-            and (system or mine.field_access(self.model, one) != "hidden")
-        }
+        seen = fields_of(self.model) if actor().system else rights().fields_seen(self.model)
+        return {name: one for name, one in seen.items() if not one.hidden and not one.sensitive and one.kind.name != "json"}
 
     def column_fields(self, chosen: Iterable[str] = ()) -> list[Field]:
         """The columns of the list; the field that titles a record always comes first."""

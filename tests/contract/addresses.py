@@ -11,7 +11,8 @@ from tests.contract.values import values
 def pages(model: Any, record_id: int) -> list[str]:
     """What is only looked at on screens."""
     table = model.__tablename__
-    found = [f"/{table}/", f"/{table}/?q=li", f"/{table}/_export", f"/{table}/_lookup?q=", f"/{table}/_lookup?q=li"]
+    found = [f"/{table}/", f"/{table}/?q=li", f"/{table}/?group=created_by,created_at", f"/{table}/_rows"]
+    found += [f"/{table}/_export", f"/{table}/_lookup?q=", f"/{table}/_lookup?q=li"]
     found += [f"/{table}/{record_id}", f"/{table}/{record_id}/delete", f"/{table}/{record_id}/_history"]
     for other in models().values():
         if other.addon == model.addon:
@@ -24,7 +25,7 @@ def pages(model: Any, record_id: int) -> list[str]:
 def resources(model: Any, record_id: int) -> list[str]:
     """What is only read over REST."""
     table = model.__tablename__
-    return [f"/api/v1/{table}/", f"/api/v1/{table}/_info", f"/api/v1/{table}/{record_id}"]
+    return [f"/api/v1/{table}/", f"/api/v1/{table}/_info", f"/api/v1/{table}/_groups?by=created_by", f"/api/v1/{table}/{record_id}"]
 
 
 def typed(model: Any, number: int) -> dict[str, Any]:

@@ -21,8 +21,8 @@ TABLES = [
     "core_role_right", "core_field_right", "core_setting", "core_department", "core_file", "law_nothing",
 ]  # fmt: skip
 RESTS = [
-    "", "1", "2", "_info", "new", "_lookup", "_export", "_columns", "_bulk", "1/delete", "1/_history", "1/_related/law_step/matter",
-    "1/_related/x/y", *(quote(one, errors="replace") for one in ODD if one),
+    "", "1", "2", "_info", "new", "_lookup", "_rows", "_export", "_columns", "_bulk", "1/delete", "1/_history",
+    "1/_related/law_step/matter", "1/_related/x/y", *(quote(one, errors="replace") for one in ODD if one),
 ]  # fmt: skip
 METHODS = ["GET", "POST", "PUT", "DELETE"]
 PLACES = [

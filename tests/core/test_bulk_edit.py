@@ -189,7 +189,7 @@ def test_all_that_match_get_the_new_value_by_a_job_that_refuses_with_reasons(hou
     job_runner.perform(only=one, awake=["core"])
     with system():
         shown = job_status(one)
-    assert shown["state"] == "done" and shown["result"]["sentence"] == "Done with 600 records."
+    assert shown["state"] == "done" and shown["memory"]["result"]["sentence"] == "Done with 600 records."
     assert "Edit “Status”: 600 Clients" in shown["text"]
     assert {each.status for each in records(house.model).many(more)} == {"signed"}
     assert values(house, "status") == ["nobody_in_contact"] * 5

@@ -9,10 +9,8 @@ from sqlalchemy import String, select, update
 from core import jobs, records
 from core.addons import disable, enable
 from core.context import now
-from core.custom import CustomField
 from core.db import db
 from core.errors import Asleep, Broken, Conflict, Missing, Refused
-from core.job_runner import perform
 from core.journal import journal
 from core.model import model_of
 from core.numbering import NumberRule
@@ -22,41 +20,9 @@ from core.testing import both_databases
 from core.transfer import drafts, import_jobs, run_import
 from core.transfer.draft_tables import KEPT_FOR, core_import, core_import_row
 from core.transfer.import_jobs import forget_old_lines
+from tests.core.drafting import checked, counts, ran, sent, work
 from tests.core.sheets import as_person, count, everything, journalled, write
 from tests.firm import firm
-
-
-def work():
-    """Let the jobs run that are queued."""
-    db.session.commit()
-    while perform():
-        pass
-
-
-def sent(rows, name="list.csv", table="crm_client"):
-    """An import whose file is read; the rows as a list, or the bytes of a file."""
-    if not isinstance(rows, bytes):
-        rows = "\n".join(",".join(row) for row in rows).encode()
-    one = drafts.begin(table, io.BytesIO(rows), name)
-    work()
-    return drafts.draft(one.id)
-
-
-def ran(one):
-    drafts.run_later(one.id)
-    work()
-    return drafts.draft(one.id)
-
-
-def checked(one):
-    drafts.check_later(one.id)
-    work()
-    return drafts.draft(one.id)
-
-
-def counts(one):
-    return one.created, one.changed, one.same, one.skipped, one.refused
-
 
 LIST = [["名称", "手机", "来源"], ["甲", "13800138000", "网站"], ["乙", "nothing", "网站"], ["丙", "", "展会"]]
 
@@ -156,65 +122,6 @@ def test_a_file_without_a_heading_is_read_by_choosing_its_columns(app):
     work()
     drafts.choose(one.id, {0: "name", 1: "phones"})
     assert counts(ran(one)) == (2, 0, 0, 0, 0) and [row["phones"] for row in everything()] == ["13800138000", "13900139000"]
-
-
-# -- how values are read ----------------------------------------------------------------------------------------------
-
-
-def test_a_preview_shows_how_each_value_will_be_read(app, create_user):
-    create_user("li", name="李雷")
-    heading = ["名称", "手机", "来源", "负责人"]
-    one = sent([heading, ["甲", "１３８ 0013 8000", "网站", "li"], ["乙", "13800138000.0", "天上", "nobody"], ["丙", "1.38E+10", "", ""]])
-    first, second, third = ([(cell.raw, cell.shown, cell.error) for cell in cells] for _row, cells in drafts.preview(one.id))
-    assert first == [("甲", "甲", None), ("１３８ 0013 8000", "138 0013 8000", None), ("网站", "Website", None), ("li", "李雷", None)]
-    assert second[1] == ("13800138000.0", "13800138000", None)
-    assert "天上" in second[2][2] and "nobody" in second[3][2] and "lost its digits" in third[1][2]
-
-
-DATES = {
-    "2026-11-25": "2026-11-25", "2026/11/25": "2026-11-25", "2026年11月25日": "2026-11-25", "25.11.2026": "2026-11-25",
-    "11/25/2026": "2026-11-25", "25/11/2026": "2026-11-25", "20261125": "2026-11-25", "46351": "2026-11-25",
-    "２０２６－１１－２５": "2026-11-25",
-    "2026-11-25 14:05": "2026-11-25 14:05", "2026/11/25 2:05 PM": "2026-11-25 14:05", "2026年11月25日 14:05": "2026-11-25 14:05",
-    "25.11.2026 14:05:00": "2026-11-25 14:05", "11/25/2026 14:05": "2026-11-25 14:05", "20261125 14:05": "2026-11-25 14:05",
-    "46351.586805556": "2026-11-25 14:05",
-}  # fmt: skip
-
-
-@pytest.fixture
-def dated(app):
-    """A custom date and a custom moment on clients."""
-    for title, kind in (("Met on", "date"), ("Called at", "datetime")):
-        records(CustomField).create({"model": "crm_client", "title": title, "kind": kind})
-    db.session.commit()
-
-
-@pytest.mark.parametrize("written", DATES)
-def test_dates_and_moments_in_six_styles_and_as_excel_leaves_them(dated, written):
-    heading = "Called at" if ":" in DATES[written] else "Met on"
-    one = sent([["name", heading], ["甲", written]])
-    ((_row, cells),) = drafts.preview(one.id)
-    assert (cells[1].shown, cells[1].error) == (DATES[written], None)
-    assert counts(ran(one)) == (1, 0, 0, 0, 0)
-
-
-@pytest.mark.parametrize(
-    ("cells", "told", "shown"),
-    [
-        (["25/11/2026", "03/04/2026"], "day first", "2026-04-03"), (["11/25/2026", "03/04/2026"], "month first", "2026-03-04"),
-        (["05/06/2026", "03/04/2026"], "not clear", ""), (["25/11/2026", "11/25/2026", "03/04/2026"], "not clear", ""),
-        (["04.03.2026"], None, "2026-03-04"), (["04/04/2026"], None, "2026-04-04"),
-    ],
-)  # fmt: skip
-def test_day_and_month_are_told_apart_by_the_whole_column(dated, cells, told, shown):
-    one = sent([["name", "Met on"], *([f"c{n}", cell] for n, cell in enumerate(cells))])
-    column = drafts.columns(one.id)[1]
-    assert (told in column.told) if told else column.told is None
-    last = drafts.preview(one.id)[-1][1][1]
-    assert last.shown == shown and (bool(shown) or "may be 2026-04-03 or 2026-03-04" in last.error)
-    if not shown:
-        drafts.choose(one.id, day_order={1: "mdy"})
-        assert drafts.preview(one.id)[-1][1][1].shown == "2026-03-04" and "month first" in drafts.columns(one.id)[1].told
 
 
 # -- which record a row means -----------------------------------------------------------------------------------------
@@ -446,23 +353,6 @@ def test_a_column_one_may_not_write_is_left_out_with_the_reason(app, create_user
             drafts.choose(one.id, {0: "name", 1: "status"})
         ran(one)
     assert everything()[0]["status"] == "nobody_in_contact"
-
-
-# -- the empty file to fill in ----------------------------------------------------------------------------------------
-
-
-def test_the_template_has_the_firms_own_columns_and_its_options(dated):
-    from openpyxl import load_workbook
-
-    book = load_workbook(io.BytesIO(drafts.template_file("crm_client")))
-    sheet, options = book.worksheets
-    heading = [cell.value for cell in sheet[1]]
-    assert heading[0] == "Name" and {"Met on", "Source", "Phones"} < set(heading) and "Changed" not in heading
-    place = heading.index("Source") + 1
-    assert options.cell(2, place).value == "Referral"
-    assert drafts.template_file("crm_client", "csv").decode("utf-8-sig").startswith('"Name","Code"')
-    one = sent(drafts.template_file("crm_client", "csv") + b'"x"\r\n', "template.csv")
-    assert counts(ran(one)) == (1, 0, 0, 0, 0)
 
 
 def test_an_import_writes_one_line_into_the_journal(app, tmp_path):

@@ -117,3 +117,63 @@ def test_the_sign_in_page_holds_without_a_person(page_as: Any) -> None:
     assert page.get_attribute("html", "lang") == "zh-Hant"
     page.click("[data-reveal=password]")
     assert page.get_attribute("#password", "type") == "text"
+
+
+def test_groups_unfold_by_click_and_by_keyboard_and_bring_their_rows(page: Any, clients: list[int], create: Any) -> None:
+    create("crm_client", name="青山贸易", code="D-1", status="dead")
+    settle()
+    page.goto("/crm_client/")
+    page.click(".m-group-menu")
+    page.select_option("#group-1", "status")
+    page.click(".m-group-menu + form button")
+    folds = page.locator("[data-fold]")
+    folds.first.wait_for()
+    assert "group=status" in page.url and folds.count() == 2 and page.locator("[data-row]").count() == 0
+    folds.first.click()
+    page.wait_for_selector("[data-row] >> nth=49")
+    assert folds.first.get_attribute("aria-expanded") == "true"
+    page.click("[data-more]")
+    page.wait_for_selector("[data-row] >> nth=59")
+    assert page.evaluate("document.activeElement.closest('tr').dataset.row") is not None, "the next row takes the place of the button"
+    page.check("[data-all]")
+    assert "60 selected" in page.inner_text("[data-count]")
+    page.click("[data-none]")
+    folds.first.focus()
+    page.keyboard.press("ArrowLeft")
+    assert page.locator("[data-row]").first.is_hidden()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-row] >> text=青山贸易")
+    page.click(".m-facet a")
+    page.wait_for_selector(".m-list-sum >> text=50 of 61")
+
+
+def test_a_group_that_does_not_come_says_so_and_comes_when_asked_again(page: Any, clients: list[int]) -> None:
+    page.goto("/crm_client/?group=status")
+    page.route("**/_rows*", lambda route: route.abort())
+    page.locator("[data-fold]").click()
+    page.wait_for_selector("[data-rows] p")
+    page.unroute("**/_rows*")
+    page.locator("[data-fold]").click()
+    page.locator("[data-fold]").click()
+    page.wait_for_selector("[data-row] >> nth=49")
+
+
+def test_neighbours_in_the_list_and_the_way_back_to_it(page: Any, clients: list[int]) -> None:
+    page.goto("/crm_client/?order=name&q=远山")
+    page.click(".m-list-sum [rel=next]")
+    page.wait_for_url(re.compile("after="))
+    back = page.url
+    page.locator("[data-row] th a").nth(1).click()
+    page.wait_for_selector("[data-place]:not([hidden])")
+    assert page.inner_text("[data-words]") == "No. 52 of 60"
+    first = page.inner_text("h1")
+    page.click("[data-place] [rel=prev]")
+    page.wait_for_selector("[data-words] >> text=No. 51 of 60")
+    assert page.locator("[data-place] [rel=prev]").get_attribute("aria-disabled") is not None
+    page.click("[data-place] [rel=next]")
+    page.wait_for_selector("[data-words] >> text=No. 52 of 60")
+    assert page.inner_text("h1") == first
+    page.click(".m-crumb [data-to-list]")
+    page.wait_for_selector("[data-list]")
+    assert page.url == back

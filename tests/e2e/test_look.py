@@ -142,6 +142,37 @@ def _launcher(page: Any) -> None:
     page.wait_for_selector("#launcher[open]")
 
 
+def _found(page: Any) -> None:
+    page.goto("/crm_client/2")
+    _launcher(page)
+    page.wait_for_selector("[data-recent] .m-launch-item")
+    page.fill("#launcher input", "yshz")
+    page.wait_for_selector("[data-found] .m-launch-item")
+
+
+def _nothing_found(page: Any) -> None:
+    _launcher(page)
+    page.fill("#launcher input", "天外飞仙")
+    page.wait_for_selector("[data-nothing]:not([hidden])")
+
+
+def _grouped(page: Any) -> None:
+    page.goto("/crm_client/?group=status,category")
+    page.locator("[data-fold]").first.click()
+    page.locator("[data-fold]:visible").nth(1).click()
+    page.wait_for_selector("[data-row]")
+
+
+def _group_menu(page: Any) -> None:
+    page.goto("/crm_client/?group=created_at:month,owner")
+    page.click(".m-group-menu")
+
+
+def _columns(page: Any) -> None:
+    page.goto("/crm_client/")
+    page.click("summary:has(.ti-columns-3)")
+
+
 def _filter(page: Any) -> None:
     page.goto("/crm_client/")
     page.locator("[data-open=filter-panel]").first.evaluate("one => one.click()")
@@ -173,6 +204,8 @@ STATES: dict[str, Callable[[Any], None]] = {
     "my menu": _me, "list": at("/crm_client/"), "list second page": at("/crm_client/?order=name"), "list empty": at("/core_team/"),
     "no hits": at("/crm_client/?q=天外飞仙"), "selected": _selected, "bulk question": _bulk_question, "filter panel": _filter,
     "facets": at(f"/crm_client/?filter={FILTER}"),
+    "found": _found, "nothing found": _nothing_found, "grouped": _grouped, "group menu": _group_menu, "columns": _columns,
+    "grouped no hits": at("/crm_client/?group=status&q=天外飞仙"), "wrong group": at("/crm_client/?group=remarks"),
     "form": at("/crm_client/1"), "form long": at("/crm_client/2"), "form hostile": at("/crm_client/3"),
     "changed": _changed, "wrong": _wrong, "conflict": _conflict, "saved": _toast, "new": at("/crm_client/new"),
     "new contact": at("/crm_contact/new?client=1"),
@@ -185,7 +218,7 @@ STATES: dict[str, Callable[[Any], None]] = {
     "new role right": at("/core_role_right/new"),
     "field rights": at("/core_field_right/"), "personal rights": at("/core_personal_right/new"),
     "not found": at("/nothing/"), "no record": at("/crm_client/999999"), "broken filter": at("/crm_client/?filter=x"),
-    "failure": _failure,
+    "export": at("/crm_client/_export/ask"), "jobs": at("/jobs/"), "failure": _failure,
 }  # fmt: skip
 WORDS = """() => {
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];

@@ -3,8 +3,9 @@ import { startDialogs } from "./dialogs.js";
 import { takeDraft } from "./draft.js";
 import { startForm } from "./form.js";
 import { startLauncher } from "./launcher.js";
-import { startList } from "./list.js";
+import { startList, startOrder } from "./list.js";
 import { startLookups } from "./lookup.js";
+import { rememberList, showPlace } from "./place.js";
 import { startSmallThings } from "./small.js";
 
 startSmallThings();
@@ -13,6 +14,11 @@ startLauncher();
 if (!document.querySelector("[data-record]")) takeDraft();
 for (const form of document.querySelectorAll("[data-record]")) startForm(form);
 startLookups();
-for (const list of document.querySelectorAll("[data-list]")) startList(list);
+for (const list of document.querySelectorAll("[data-list]")) {
+  startList(list);
+  rememberList(list);
+}
+for (const nav of document.querySelectorAll("[data-place]")) showPlace(nav);
+for (const form of document.querySelectorAll("[data-order]")) startOrder(form);
 const panel = document.querySelector("[data-filter-panel]");
 if (panel) import("./filter.js").then(({ startFilter }) => startFilter(panel));

@@ -119,6 +119,6 @@ export function startFilter(panel) {
   form.addEventListener("submit", () => {
     const leaves = [...[...rows.children].map(leafOf).filter(Boolean), ...kept];
     hidden.value = leaves.length ? JSON.stringify({ [join.value]: leaves }) : "";
-    for (const name of ["filter", "q", "order"]) form.elements[name].disabled = !form.elements[name].value;
+    for (const name of ["filter", "q", "order", "group"]) form.elements[name].disabled = !form.elements[name].value;
   });
 }

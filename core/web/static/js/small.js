@@ -60,7 +60,8 @@ export function startSmallThings() {
       const told = document.createElement("p");
       told.className = "m-pad m-sm m-faint";
       told.textContent = document.body.dataset.failed;
-      place.replaceChildren(told);
+      const cell = place.querySelector("td") ?? place;
+      cell.replaceChildren(told);
     });
   }
   document.addEventListener("submit", (event) => {

@@ -1,0 +1,95 @@
+"""Measures the pages of a firm of a million clients against their floor, and prints which figures are met."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from tests.bench import house as houses
+from tests.bench.house import House
+from tests.bench.measure import Measured, measure, running
+from tests.bench.work import Work, works
+
+HEAD = f"{'':44}{'p50':>7}{'p95':>8}{'floor':>7}{'times':>7}{'ask':>5}{'stm':>5}{'sql ms':>8}{'floor':>7}{'times':>7}  "
+
+
+def line(one: Measured, work: Work, first: float | None) -> tuple[str, list[str]]:
+    """(the row of the table, what is not met)."""
+    wrong = []
+    if one.times > work.times:
+        wrong.append(f"{one.times:.1f} times the floor")
+    if work.sql is not None and one.sql_times > work.sql:
+        wrong.append(f"statements {one.sql_times:.1f} times the floor's")
+    if not work.writes and one.statements > work.statements:
+        wrong.append(f"{one.statements} statements")
+    if first and one.p50 > 1.3 * first:
+        wrong.append(f"{one.p50 / first:.1f} times the first page")
+    if one.scans:
+        wrong.append(f"reads a table from end to end: {one.scans[0][:160]}")
+    text = (
+        f"{one.work:44}{one.p50:>7.1f}{one.p95:>8.1f}{one.floor50:>7.1f}{one.times:>7.1f}{work.times:>5.0f}{one.statements:>5}"
+        f"{one.sql:>8.1f}{one.floor_sql:>7.1f}{one.sql_times:>7.1f}  {'met' if not wrong else 'NOT MET: ' + '; '.join(wrong)}"
+    )
+    return text, wrong
+
+
+def run(built: House, only: str = "", turns: int = 40) -> list[tuple[Work, Measured]]:
+    """Every page once, in new processes."""
+    facts = json.loads(built.python("tests.bench.facts", built.count, json.dumps(built.ids), built.floor).splitlines()[-1])
+    found: list[tuple[Work, Measured]] = []
+    firsts: dict[str, float] = {}
+    with running(built, facts) as now:
+        for work in works(facts, built.ids):
+            if only and only not in work.name:
+                continue
+            one = measure(now, work, turns)
+            firsts[work.name] = one.p50
+            found.append((work, one))
+            houses.say(line(one, work, firsts.get(work.against))[0])
+    return found
+
+
+def worst(runs: list[list[tuple[Work, Measured]]]) -> list[tuple[Work, Measured]]:
+    """Of each page the run in which it was slowest, measured against the floor of that run."""
+    return [max(same, key=lambda pair: pair[1].times) for same in zip(*runs, strict=True)]
+
+
+def main(given: list[str] | None = None) -> int:
+    """Build what is missing, measure, print."""
+    words = argparse.ArgumentParser(prog="run.py bench", description=__doc__)
+    words.add_argument("--rows", type=int, default=1_000_000)
+    words.add_argument("--database", choices=["sqlite", "postgresql"], action="append")
+    words.add_argument("--only", default="", help="a piece of the names of rows to measure")
+    words.add_argument("--runs", type=int, default=3)
+    words.add_argument("--turns", type=int, default=40)
+    words.add_argument("--json", default="")
+    words.add_argument("--verbose", action="store_true", help="name the slowest statement of each page")
+    chosen = words.parse_args(given)
+    folder = houses.place()
+    failed, everything = 0, {}
+    for kind in chosen.database or ["postgresql", "sqlite"]:
+        databases: Any = houses.kept_databases(folder) if kind == "postgresql" else None
+        built = houses.house(kind, chosen.rows, folder, databases)
+        runs = []
+        for number in range(chosen.runs):
+            houses.say(f"\n{kind}, {chosen.rows:,} clients, run {number + 1}\n{HEAD}")
+            runs.append(run(built, chosen.only, chosen.turns))
+        found = worst(runs)
+        firsts = {work.name: one.p50 for work, one in found}
+        sys.stdout.write(f"\n{kind}, {chosen.rows:,} clients, the worst of {chosen.runs} runs\n{HEAD}\n")
+        for work, one in found:
+            text, wrong = line(one, work, firsts.get(work.against))
+            failed += bool(wrong)
+            sys.stdout.write(text + "\n" + (f"    {one.slowest[:900]}\n" if chosen.verbose else ""))
+        everything[kind] = [{**vars(one), "times": one.times} for _work, one in found]
+    if chosen.json:
+        with open(chosen.json, "w") as stream:
+            json.dump(everything, stream, indent=1, ensure_ascii=False)
+    sys.stdout.write(f"\n{failed} rows are not met.\n" if failed else "\nAll is met.\n")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

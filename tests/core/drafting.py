@@ -1,0 +1,39 @@
+"""What the tests of imports share: a file sent, its jobs run, and the counts of what became of its rows."""
+
+import io
+
+from core.db import db
+from core.job_runner import perform
+from core.transfer import drafts
+
+
+def work():
+    """Let the jobs run that are queued."""
+    db.session.commit()
+    while perform():
+        pass
+
+
+def sent(rows, name="list.csv", table="crm_client"):
+    """An import whose file is read; the rows as a list, or the bytes of a file."""
+    if not isinstance(rows, bytes):
+        rows = "\n".join(",".join(row) for row in rows).encode()
+    one = drafts.begin(table, io.BytesIO(rows), name)
+    work()
+    return drafts.draft(one.id)
+
+
+def ran(one):
+    drafts.run_later(one.id)
+    work()
+    return drafts.draft(one.id)
+
+
+def checked(one):
+    drafts.check_later(one.id)
+    work()
+    return drafts.draft(one.id)
+
+
+def counts(one):
+    return one.created, one.changed, one.same, one.skipped, one.refused
