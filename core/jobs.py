@@ -6,7 +6,7 @@ import inspect
 import json
 import re
 import time as stopwatch
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
@@ -37,6 +37,8 @@ from core.errors import Misbuilt
 from core.model import Model, loading, words
 
 KEPT_FOR = timedelta(days=30)
+RESULT = "result"
+"""Under this name `leave_result` keeps its word among what a job remembers."""
 _id = BigInteger().with_variant(Integer(), "sqlite")
 
 core_job = Table(
@@ -321,7 +323,8 @@ def checkpoint(**memory: Any) -> None:
     run = running.get()
     if run is not None:
         if memory:
-            run.values["memory"] = _as_json(run.row.name, memory)
+            kept = {name: value for name, value in remembered().items() if name == RESULT}
+            run.values["memory"] = _as_json(run.row.name, {**kept, **memory})
         db.session.commit()
 
 
@@ -330,6 +333,23 @@ def remembered() -> dict[str, Any]:
     run = running.get()
     text = run and run.values.get("memory", run.row.memory)
     return json.loads(text) if text else {}
+
+
+def leave_result(url: str = "", label: str = "", *, sentence: str = "", lines: Sequence[str] = (), batch: int | None = None) -> None:
+    """Say what came of the running job, for the page of jobs; kept with the next commit, and a later word replaces it.
+
+    ``url`` is a page of ours or a file, with the ``label`` of its link; ``lines`` say more, such as what was refused and why;
+    ``batch`` is the one of the journal that takes all of it back. Outside a job it does nothing.
+    """
+    run = running.get()
+    if run is not None:
+        told = {"url": url, "label": label, "sentence": sentence, "lines": list(lines), "batch": batch}
+        run.values["memory"] = _as_json(run.row.name, {**remembered(), RESULT: told})
+
+
+def describe(job_id: int, text: str, total: int | None = None) -> None:
+    """Say of a queued job what it is about, beside its title: “Delete 12,345 clients”."""
+    db.session.execute(update(core_job).where(core_job.c.id == job_id).values(text=text[:300], total=total))
 
 
 def progress(done: int, total: int | None = None, text: str = "") -> None:

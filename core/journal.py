@@ -132,6 +132,12 @@ def batch_id() -> int:
     return found
 
 
+def undone(ids: list[int]) -> set[int]:
+    """Those of these batches that have been taken back."""
+    wanted = select(batches.c.id).where(batches.c.id.in_(ids), batches.c.undone_by.is_not(None))
+    return set(db.session.execute(wanted).scalars()) if ids else set()
+
+
 def write(model: str, record_id: int, verb: str, changes: dict[str, Any]) -> None:
     """Journal something that is not a change of a record: an export, a sign-in, a removal."""
     _insert(db.session(), [_row(model, record_id, verb, changes)])

@@ -16,5 +16,6 @@ from core import (  # noqa: F401
     search,
     settings,
     state,
+    undo_jobs,
 )
 from core.transfer import draft_tables, export_jobs, import_jobs  # noqa: F401

@@ -60,11 +60,8 @@ def may_undo(batch: Any) -> Verdict:
     )
 
 
-def undo(batch_id: int) -> Undone:
-    """Undo a batch as a new batch of its own (so that it can be undone again). Never commits.
-
-    Raises `Missing`, `Refused`, and `Conflict` when it was undone already or nothing of it can be undone.
-    """
+def undoable(batch_id: int) -> Any:
+    """The row of core_batch, locked, if the acting person may undo it now. Raises `Missing`, `Refused` and `Conflict`."""
     batch = db.session.execute(select(batches).where(batches.c.id == batch_id).with_for_update()).first()
     if batch is None:
         raise Missing(_("There is no such action in the journal."))
@@ -73,6 +70,15 @@ def undo(batch_id: int) -> Undone:
         raise Refused(_("You may not undo this."), verdict)
     if batch.undone_by is not None:
         raise Conflict(_("This was undone already."))
+    return batch
+
+
+def undo(batch_id: int) -> Undone:
+    """Undo a batch as a new batch of its own (so that it can be undone again). Never commits.
+
+    Raises `Missing`, `Refused`, and `Conflict` when it was undone already or nothing of it can be undone.
+    """
+    batch = undoable(batch_id)
     rows = db.session.execute(select(journal).where(journal.c.batch_id == batch_id).order_by(journal.c.id.desc())).all()
     with acting(replace(actor(), batch_title=_("Undo: %(title)s", title=batch.title or f"#{batch_id}")[:200], memo={})), system("undo"):
         own = _own_batch(batch_id)
@@ -97,8 +103,8 @@ def undo_part(batch_id: int, own: int, rows: Sequence[Any]) -> Undone:
     return work.result
 
 
-def mark_undone(batch_id: int, own: int) -> None:
-    """Note that ``own`` has undone a batch."""
+def mark_undone(batch_id: int, own: int | None) -> None:
+    """Note that ``own`` has undone a batch; None when it is as it was again."""
     db.session.execute(update(batches).where(batches.c.id == batch_id).values(undone_by=own))
 
 

@@ -297,6 +297,10 @@ class RecordForm:
         except (Wrong, TypeError, ValueError):
             return str(value)[:200]
 
+    def text_of(self, name: str) -> str:
+        """What a field's control holds, in words."""
+        return self._text(self.fields[name], self.form[name].control, self._link_names())
+
     def comparison(self) -> list[SimpleNamespace]:
         """The clashing fields, theirs and mine in words."""
         names = self._link_names()

@@ -13,6 +13,8 @@ from core.fields import LARGEST_ID
 from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.job_list import cancel, job_list, try_again
+from core.jobs import RESULT
+from core.journal import undone
 from core.model import model_label, models
 from core.web.cells import short_moment
 from core.web.lists import address
@@ -60,7 +62,9 @@ def _page(query: Any) -> SimpleNamespace:
     text = query.get("before", "")
     before = int(text) if text.isascii() and text.isdigit() and len(text) < 11 else None
     found = job_list(state=state or None, mine=not everybody, before=before, limit=PAGE + 1)
-    rows = [_shown(one) for one in found[:PAGE]]
+    batches = [one["memory"].get(RESULT, {}).get("batch") for one in found]
+    taken_back = undone([each for each in batches if each])
+    rows = [_shown(one, taken_back) for one in found[:PAGE]]
     kept = {"state": state, "all": "1" if everybody else ""}
     return SimpleNamespace(
         url="/jobs/",
@@ -83,11 +87,12 @@ def _state(state: str) -> str:
     }[state]  # fmt: skip
 
 
-def _shown(one: dict[str, Any]) -> SimpleNamespace:
+def _shown(one: dict[str, Any], taken_back: set[int]) -> SimpleNamespace:
     from core.transfer.export_jobs import has_file
 
     mine, memory = one["user_id"] is not None and one["user_id"] == actor().user_id, one["memory"]
-    facts = memory.get("export", {})
+    facts, result = memory.get("export", {}), memory.get(RESULT, {})
+    batch = result.get("batch")
     done, total = one["done"], one["total"]
     begun, over = one["started_at"], one["finished_at"]
     return SimpleNamespace(
@@ -107,6 +112,10 @@ def _shown(one: dict[str, Any]) -> SimpleNamespace:
         error=_error(one),
         file_url=f"/jobs/{one['id']}/file" if mine and has_file(one["id"], memory) else "",
         file_gone=_("The file was removed after some days.") if mine and facts and not has_file(one["id"], memory) else "",
+        about=one["text"] or "" if one["state"] != "running" or done is not None else "",
+        result=SimpleNamespace(**{"url": "", "label": "", "sentence": "", "lines": [], **result}),
+        undo_url=f"/undo/{batch}" if batch and batch not in taken_back and one["state"] not in ("queued", "running") else "",
+        undone=batch in taken_back,
         rows=ngettext("%(rows)s row", "%(rows)s rows", facts["rows"], rows=f"{facts['rows']:,}") if facts else "",
     )
 

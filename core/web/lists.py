@@ -184,8 +184,11 @@ def may_import(view: View) -> bool:
 
 
 def list_actions(view: View) -> list[SimpleNamespace]:
-    """The buttons of the bulk bar: the view's own, then deletion."""
-    made = [SimpleNamespace(name=one.name, label=t(one.label), icon=one.icon, danger=one.danger) for one in view.actions()]
+    """The buttons of the bulk bar: a new value, the view's own, then deletion."""
+    from core.web.bulk_pages import EDIT, may_edit_many
+
+    made = [SimpleNamespace(name=EDIT, label=_("Edit"), icon="pencil", danger=False)] if may_edit_many(view) else []
+    made += [SimpleNamespace(name=one.name, label=t(one.label), icon=one.icon, danger=one.danger) for one in view.actions()]
     if view.may_delete and may("delete", view.model):
         made.append(SimpleNamespace(name="delete", label=_("Delete"), icon="trash", danger=True))
     return made
@@ -254,30 +257,6 @@ def _empty(page: SimpleNamespace, model: type, tree: Any, words: str, many: str)
     if page.new_url:
         buttons.append((_("New"), page.new_url, True))
     return SimpleNamespace(icon="inbox", title=_("No %(many)s so far", many=many), hint=page.description, buttons=buttons)
-
-
-def chosen_ids(view: View, form: Any, most: int) -> tuple[list[int], bool]:
-    """(ids, too many?) of the records that a bulk action is meant for: those ticked, or all that meet the filter."""
-    gate = records(view.model)
-    if not form.get("all"):
-        return [int(one) for one in form.getlist("ids") if one.isascii() and one.isdigit() and len(one) < 11][:most], False
-    ids: list[int] = []
-    after = None
-    while True:
-        found = gate.find(
-            filter=read_filter(form.get("filter")),
-            search=(form.get("q") or "").strip() or None,
-            order="id",
-            limit=500,
-            after=after,
-            count=False,
-        )
-        ids += [one.id for one in found.rows]
-        if len(ids) > most:
-            return ids[:most], True
-        if not found.next:
-            return ids, False
-        after = found.next
 
 
 def related_page(view: View, link: Field, record_id: int, limit: int = 10) -> SimpleNamespace:

@@ -13,13 +13,14 @@ from werkzeug.wrappers import Response
 from core.context import actor, local, now, system
 from core.db import db
 from core.errors import Conflict
-from core.i18n import LANGUAGES, ngettext
+from core.i18n import LANGUAGES
 from core.i18n import gettext as _
 from core.people import User
 from core.preferences import prefer
 from core.undo import undo
+from core.undo_jobs import told, undo_later
 from core.web.menu import creatable
-from core.web.shell import drawn, safe_next, say
+from core.web.shell import drawn, safe_next, say, say_queued
 
 pages = Blueprint("pages", __name__)
 
@@ -84,15 +85,13 @@ def take_back(batch_id: int) -> Response:
     """Undo what one request, import or job did."""
     back = safe_next("/")
     try:
+        if (job_id := undo_later(batch_id)) is not None:
+            say_queued(job_id, _("This is much to take back; it goes on in the background."))
+            return redirect(back)  # type: ignore[return-value]
         with db.session.begin_nested():
             done = undo(batch_id)
     except Conflict as problem:
         say(problem.sentence, icon="alert-triangle")
         return redirect(back)
-    sentence = ngettext("%(count)s record is as it was.", "%(count)s records are as they were.", done.count)
-    if done.clashes:
-        sentence += " " + ngettext(
-            "%(count)s thing had been changed since and stays.", "%(count)s things had been changed since and stay.", len(done.clashes)
-        )
-    say(sentence, icon="arrow-back-up")
+    say(told(done.count, len(done.clashes)), icon="arrow-back-up")
     return redirect(back)

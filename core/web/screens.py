@@ -18,15 +18,16 @@ from core.preferences import prefer_columns, share_columns
 from core.records import records
 from core.rules import may
 from core.settings import Setting
+from core.web.bulk_jobs import EDIT, queue
+from core.web.bulk_pages import AT_ONCE, asked, chosen, edit_page, first_of, refuse_many
 from core.web.forms import RecordForm
 from core.web.history import history_page
-from core.web.lists import chosen_ids, list_actions, list_page, may_create, more_rows, related_page
+from core.web.lists import list_actions, list_page, may_create, more_rows, related_page
 from core.web.record_page import record_page, save
-from core.web.shell import drawn, safe_next, say
+from core.web.shell import drawn, safe_next, say, say_queued
 from core.web.views import View, view_of
 
 screens = Blueprint("screens", __name__)
-MOST_AT_ONCE = 5000
 SHOWN_BY_NAME = 10
 MADE_KEPT = 20
 """So many new records of a session are remembered by the form they came from."""
@@ -140,23 +141,29 @@ def bulk(table: str) -> Any:
     if name not in {one.name for one in list_actions(view)}:
         raise Missing(_("There is no such action here, or it is not open to you."))
     back = safe_next(f"/{table}/")
-    ids, too_many = chosen_ids(view, request.form, MOST_AT_ONCE)
-    if too_many:
-        say(_("That are more than %(count)s records. Please narrow the list by a filter first.", count=MOST_AT_ONCE), icon="alert-triangle")
+    choice = chosen(view, request.form)
+    if sentence := refuse_many(view, choice):
+        say(sentence, icon="info-circle")
         return redirect(back)
-    if not ids:
-        say(_("Please select records first."), icon="info-circle")
-        return redirect(back)
-    if len(ids) > 1 and not (verdict := may("bulk", view.model)):
-        raise Refused(_("You may change these records one by one only, not many at once."), verdict)
+    if name == EDIT:
+        return edit_page(view, choice, back)
+    ids = choice.ids
     action = next((one for one in view.actions() if one.name == name), None)
+    if choice.large and getattr(getattr(action, "function", None), "sticky", False):
+        say(_("This is done with at most %(count)s records at once. Please narrow the list by a filter first.", count=AT_ONCE))
+        return redirect(back)
     question = action.confirm if action else True
-    if question and not request.form.get("confirmed"):
-        found = records(view.model).many(ids)
-        page = _deletion(view, found, bulk=True) if action is None else _question(view, action, found)
-        page.hidden = _carried(ids, name)
+    if (question or choice.large) and not request.form.get("confirmed"):
+        found = first_of(view, choice, SHOWN_BY_NAME if choice.large else AT_ONCE)
+        page = _deletion(view, found, many=choice.count) if action is None else _question(view, action, found, choice.count)
+        page.hidden = [("action", name), ("confirmed", "1"), ("next", request.form.get("next", "")), *choice.carried()]
         page.back_url = back
-        return render_template("confirm.html", page=page)
+        if choice.large:
+            page.foot = _("This goes on in the background, and can be undone as a whole.")
+        return asked("confirm.html", page)
+    if choice.large:
+        say_queued(queue(view, name, filter=choice.filter, search=choice.search, last=choice.last, total=choice.count))
+        return redirect(back)
     try:
         # All or nothing: what a refusal in the middle left behind is taken back before the page says why.
         with db.session.begin_nested():
@@ -184,19 +191,18 @@ def _act(view: View, action: Any, ids: list[int]) -> str:
     return str(said) if said else _("%(what)s: done with %(count)s.", what=t(action.label), count=len(found))
 
 
-def _carried(ids: list[int], name: str) -> list[tuple[str, str]]:
-    return [("action", name), ("confirmed", "1"), ("next", request.form.get("next", "")), *(("ids", str(one)) for one in ids)]
-
-
-def _question(view: View, action: Any, found: list[Any]) -> SimpleNamespace:
-    page = _named(view, found)
-    page.question, page.title, page.yes, page.danger = t(action.confirm), t(action.label), t(action.label), action.danger
+def _question(view: View, action: Any, found: list[Any], many: int) -> SimpleNamespace:
+    page = _named(view, found, many)
+    page.title = page.yes = t(action.label)
+    page.question = t(action.confirm) if action.confirm else _("%(what)s?", what=t(action.label))
+    page.sentence = ngettext("This is meant for %(count)s record.", "This is meant for %(count)s records.", many)
+    page.danger = action.danger
     return page
 
 
-def _named(view: View, found: list[Any]) -> SimpleNamespace:
+def _named(view: View, found: list[Any], many: int = 0) -> SimpleNamespace:
     table = view.model.__tablename__
-    more = len(found) - SHOWN_BY_NAME
+    more = max(many, len(found)) - SHOWN_BY_NAME
     return SimpleNamespace(
         title="",
         question="",
@@ -214,22 +220,22 @@ def _named(view: View, found: list[Any]) -> SimpleNamespace:
     )
 
 
-def _deletion(view: View, found: list[Any], *, stops: str = "", bulk: bool = False) -> SimpleNamespace:
+def _deletion(view: View, found: list[Any], *, stops: str = "", many: int = 0) -> SimpleNamespace:
     """The question before a deletion, with everything that goes along, is let go, or stands in the way."""
     from core.context import system
     from core.deletion import along
 
-    page = _named(view, found)
+    page = _named(view, found, many)
     page.title = page.yes = _("Delete")
     page.danger, page.stops = True, stops
-    if not bulk and found:
+    if not many and found:
         page.question = _("Delete “%(title)s”?", title=str(found[0]))
         page.records = []
         page.action_url = f"/{view.model.__tablename__}/{found[0].id}/delete"
         page.back_url = f"/{view.model.__tablename__}/{found[0].id}"
     else:
-        page.question = ngettext("Delete %(count)s record?", "Delete %(count)s records?", len(found))
-    if stops or len(found) > 500:
+        page.question = ngettext("Delete %(count)s record?", "Delete %(count)s records?", many)
+    if stops or many > len(found):
         return page
     with system("what a deletion takes along"):
         doomed, cleared, blocking = along(found)

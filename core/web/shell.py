@@ -186,6 +186,11 @@ def say(text: str, *, undo: bool = False, icon: str = "check", sticky: bool = Fa
     flash({"text": str(text), "icon": icon, "undo": f"/undo/{number}" if number else "", "sticky": sticky, "link": link or ()})  # type: ignore[arg-type]
 
 
+def say_queued(job_id: int, text: str = "") -> None:
+    """Tell the person that a job of his works on it, with the way to where he sees how far it is."""
+    say(text or _("This goes on in the background."), icon="progress", link=(f"/jobs/#job-{job_id}", _("See how far it is")))
+
+
 def drawn(template: str, page: Any, problem: int = 0) -> tuple[str, int]:
     """A page, or with the status ``problem`` the page that says why nothing was written.
 
@@ -225,6 +230,7 @@ def _shell() -> Shell:
 def register(app: Flask) -> None:
     """Give every template its frame, its words and its static files, and the app its screens."""
     import core.web.core_views  # noqa: F401 - people, roles and rights get their views
+    from core.web.bulk_pages import bulk_pages
     from core.web.export_pages import exports
     from core.web.find_page import find_page
     from core.web.import_pages import imports
@@ -236,5 +242,5 @@ def register(app: Flask) -> None:
     app.context_processor(lambda: {"shell": _shell()})
     app.jinja_env.globals.update(_=_, gettext=_, ngettext=ngettext, asset=asset)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    for blueprint in (pages, find_page, settings_pages, job_pages, exports, imports, screens):
+    for blueprint in (pages, find_page, settings_pages, job_pages, exports, imports, bulk_pages, screens):
         app.register_blueprint(blueprint)
