@@ -66,6 +66,15 @@ with house(title="Data for looking"):
 """
 
 
+LINES = [
+    "公司名称,客户来源,手机,生日,随便什么",
+    "海天软件有限公司,展会,+86 138 0000 5555,03/04/2026,一",
+    "蓝天会展有限公司,天上掉的,下周再问,13/04/2026,二",
+    ",网站,１３８００００６６６６,,三",
+    f"{HOSTILE},网站,13800007777,,四",
+]
+
+
 def prepare(house: Installation) -> None:
     """Data, people, and an addon that fails whenever it is asked to save."""
     house.settings |= {
@@ -198,6 +207,60 @@ def _failure(page: Any) -> None:
     page.wait_for_selector(".m-error")
 
 
+def _sent(page: Any, lines: list[str], *, stands_still: bool = False) -> None:
+    page.goto("/crm_client/_import")
+    page.unroute("**/_progress")
+    if stands_still:
+        page.route("**/_progress", lambda route: route.fulfill(status=204))
+    page.set_input_files("#file", {"name": "名录.csv", "mimeType": "text/csv", "buffer": "\n".join(lines).encode("gb18030")})
+    page.click("main button.btn-primary")
+
+
+def _reading(page: Any) -> None:
+    _sent(page, LINES, stands_still=True)
+    page.wait_for_selector("[data-work]")
+
+
+def _columns(page: Any) -> None:
+    _sent(page, ["公司名称,生日,备注", "海天软件有限公司,03/04/2026,一", "海天,05/06/2026,二"])
+    page.wait_for_url(re.compile("/columns$"))
+    page.select_option("select[name=field-2]", "name")
+    page.click(".m-import-go .btn-primary")
+    page.wait_for_selector(".m-wrong")
+
+
+def _tried(page: Any) -> None:
+    _sent(page, LINES)
+    page.wait_for_url(re.compile("/columns$"))
+    page.click(".m-import-go .btn-primary")
+    page.wait_for_selector(".m-grid")
+
+
+def _imported(page: Any) -> None:
+    _sent(page, [*LINES, f"远山{os.urandom(3).hex()}有限公司,网站,,,五"])
+    page.wait_for_url(re.compile("/columns$"))
+    page.click(".m-import-go .btn-primary")
+    page.click("form[action$=run] button")
+    page.wait_for_selector("main a[href$=revert]")
+
+
+def _wrong_row(page: Any) -> None:
+    _imported(page)
+    page.locator(".m-fix-btn").first.click()
+    page.wait_for_selector("#fix")
+
+
+def _undo(page: Any) -> None:
+    _imported(page)
+    page.click("main a[href$=revert]")
+    page.wait_for_selector(".m-question")
+
+
+def _unreadable(page: Any) -> None:
+    _sent(page, ["%PDF-1.7", *LINES])
+    page.wait_for_selector("#file-wrong")
+
+
 FILTER = '{"and":[{"field":"status","op":"in","value":["signed","dead"]},{"field":"name","op":"contains","value":"青山"}]}'
 STATES: dict[str, Callable[[Any], None]] = {
     "start": at("/"), "new what": at("/new"), "account": at("/account"), "password": at("/account/password"), "launcher": _launcher,
@@ -217,6 +280,8 @@ STATES: dict[str, Callable[[Any], None]] = {
     "roles": at("/ab_role/"), "role": at("/ab_role/2"), "role rights": at("/core_role_right/"),
     "new role right": at("/core_role_right/new"),
     "field rights": at("/core_field_right/"), "personal rights": at("/core_personal_right/new"),
+    "import": at("/crm_client/_import"), "import reading": _reading, "import columns": _columns, "import dry run": _tried,
+    "import unreadable": _unreadable, "import result": _imported, "import wrong row": _wrong_row, "import undo": _undo,
     "not found": at("/nothing/"), "no record": at("/crm_client/999999"), "broken filter": at("/crm_client/?filter=x"),
     "export": at("/crm_client/_export/ask"), "jobs": at("/jobs/"), "failure": _failure,
 }  # fmt: skip
@@ -232,7 +297,7 @@ WORDS = """() => {
   return found.map((text) => text.trim()).filter(Boolean);
 }"""
 ENGLISH = re.compile(r"[A-Za-z]{2,} [a-z]{2,}|^[A-Z]?[a-z]{3,}$")
-NAMES = {"Mortise", "English", "admin", "wang.fang", "Enter", "Test", "Fault", "Faults", "Data for looking", "Account li.wei"}
+NAMES = {"Mortise", "Excel", "English", "admin", "wang.fang", "Enter", "Test", "Fault", "Faults", "Data for looking", "Account li.wei"}
 """Words on the pages that are no words of the house: names, keys, and what the data of these tests brought along."""
 
 
