@@ -65,6 +65,7 @@ def wanted(owner: str, folder: Path) -> Catalog:
 
 def _declared(owner: str) -> Iterator[tuple[str, str]]:
     """Words that stand in no call of gettext: what models, views, rules, jobs, settings and the manifest call things."""
+    import core.web.bulk_jobs  # noqa: F401 - the one job that lies with the screens
     from core.addons import addons
     from core.jobs import jobs
     from core.model import SYSTEM_FIELDS, models, option_seeds
