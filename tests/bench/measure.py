@@ -36,6 +36,9 @@ class Measured:
     statements: int = 0
     sql: float = 0.0
     floor_sql: float = 0.0
+    cpu: float = 0.0
+    """Milliseconds of the processor that one page costs the server's process: what a busy machine does not change."""
+    floor_cpu: float = 0.0
     scans: list[str] | None = None
     slowest: str = ""
 
@@ -82,8 +85,8 @@ class Asker:
 class Running:
     """Both servers of one house, and who is signed in at ours."""
 
-    def __init__(self, house: House, facts: dict[str, Any], port: int, floor_port: int, pid: int) -> None:
-        self.house, self.facts, self.port, self.floor_port, self.pid = house, facts, port, floor_port, pid
+    def __init__(self, house: House, facts: dict[str, Any], port: int, floor_port: int, pids: list[int]) -> None:
+        self.house, self.facts, self.port, self.floor_port, self.pids = house, facts, port, floor_port, pids
         names = [one["login"].removeprefix("bench_") for one in facts["people"]]
         self.people = dict(zip(names, facts["people"], strict=True))
         self.folder = Path(tempfile.mkdtemp(prefix="mortise-probe-"))
@@ -116,7 +119,7 @@ def running(house: House, facts: dict[str, Any]) -> Iterator[Running]:
             processes.append(process)
         for port, process in zip(ports, processes, strict=True):
             _wait(port, process)
-        yield Running(house, facts, *ports, processes[0].pid)
+        yield Running(house, facts, *ports, [process.pid for process in processes])
 
 
 def _words(environment: dict[str, str], app: str) -> list[str]:
@@ -158,10 +161,14 @@ def measure(now: Running, work: Work, turns: int = TURNS) -> Measured:
     for _turn in range(WARM):
         ours(None), floor(None)
     spent: tuple[list[float], list[float]] = [], []
+    cpu = [0.0, 0.0]
     for _turn in range(max(turns // AT_ONCE, 1)):
-        for place, way in enumerate((floor, ours)):
+        for place, (way, master) in enumerate(((floor, now.pids[1]), (ours, now.pids[0]))):
+            before = _processor(master)
             spent[place].extend(way(None) for _once in range(AT_ONCE))
+            cpu[place] += _processor(master) - before
     found = Measured(work.name)
+    found.floor_cpu, found.cpu = (one * 1000 / len(spent[0]) for one in cpu)
     found.floor50, found.floor95 = _points(spent[0])
     found.p50, found.p95 = _points(spent[1])
     probed = []
@@ -173,6 +180,16 @@ def measure(now: Running, work: Work, turns: int = TURNS) -> Measured:
     mine, theirs = probed
     found.statements, found.sql, found.floor_sql, found.scans, found.slowest = mine.count, mine.ms, theirs.ms, mine.scans, mine.slowest
     return found
+
+
+def _processor(master: int) -> float:
+    """Seconds of the processor that the workers of a gunicorn have had so far; 0 where the system does not tell (macOS)."""
+    total = 0
+    for place in Path("/proc").glob(f"{master}/task/*/children"):
+        for worker in place.read_text().split():
+            for thread in Path(f"/proc/{worker}/task").glob("*/schedstat"):
+                total += int(thread.read_text().split()[0])
+    return total / 1e9
 
 
 def _points(seconds: list[float]) -> tuple[float, float]:

@@ -14,7 +14,9 @@ from tests.bench.measure import Measured, measure, running
 from tests.bench.work import Work, works
 from tests.firm import firm
 
-HEAD = f"{'':44}{'p50':>7}{'p95':>8}{'floor':>7}{'times':>7}{'ask':>5}{'stm':>5}{'sql ms':>8}{'floor':>7}{'times':>7}  "
+HEAD = (
+    f"{'':44}{'p50':>7}{'p95':>8}{'floor':>7}{'times':>7}{'ask':>5}{'cpu':>7}{'floor':>7}{'stm':>5}{'sql ms':>8}{'floor':>7}{'times':>7}  "
+)
 
 
 def line(one: Measured, work: Work, first: float | None) -> tuple[str, list[str]]:
@@ -31,7 +33,7 @@ def line(one: Measured, work: Work, first: float | None) -> tuple[str, list[str]
     if one.scans:
         wrong.append(f"reads a table from end to end: {one.scans[0][:160]}")
     text = (
-        f"{one.work:44}{one.p50:>7.1f}{one.p95:>8.1f}{one.floor50:>7.1f}{one.times:>7.1f}{work.times:>5.0f}{one.statements:>5}"
+        f"{one.work:44}{one.p50:>7.1f}{one.p95:>8.1f}{one.floor50:>7.1f}{one.times:>7.1f}{work.times:>5.0f}{one.cpu:>7.1f}{one.floor_cpu:>7.1f}{one.statements:>5}"
         f"{one.sql:>8.1f}{one.floor_sql:>7.1f}{one.sql_times:>7.1f}  {'met' if not wrong else 'NOT MET: ' + '; '.join(wrong)}"
     )
     return text, wrong
