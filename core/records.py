@@ -146,9 +146,9 @@ class Records:
         access = "write" if one is None or actor().system else rights().field_access(self.model, one)
         if one is None or access == "hidden":
             return _("There is no field “%(name)s”.", name=name[:60])
-        if one.system or one.kind.name == "formula":
+        if one.system or one.kind.name == "formula" or (one.readonly and not actor().system):
             return _("“%(label)s” is kept by the system and cannot be set.", label=one.title)
-        if access == "read" or (one.readonly and not actor().system):
+        if access == "read":
             return _("You may not change “%(label)s”.", label=one.title)
         return None
 

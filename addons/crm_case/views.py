@@ -17,6 +17,10 @@ class CaseView(View, model=Case):
     calendar = "due_on"
     panels = [CaseNote]
 
+    def offers(self, name, record):
+        """An open case can be closed, a closed one opened again."""
+        return name not in ("close", "reopen") or service.is_closed(record) == (name == "reopen")
+
     @action(_("Close case"), confirm=_("Close the selected cases?"), icon="check", verb="close")
     def close(self, cases):
         """Close cases that are open."""
@@ -33,6 +37,7 @@ class CaseView(View, model=Case):
 class StageView(View, model=Stage):
     columns = "name position is_closed"
     order = "position"
+    position = 10
 
 
 class CaseNoteView(View, model=CaseNote):

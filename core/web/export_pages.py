@@ -195,8 +195,9 @@ def _question(view: View, given: Any) -> SimpleNamespace:
         for name, one in known.items()
         if one.kind.name not in ("json", "file")
     ]
-    # What the house writes itself comes last; few want it.
-    columns.sort(key=lambda one: known[one.name].system)
+    # As an export of all columns has them; what the house writes itself comes last, since few want it.
+    rank = {model.title_field: -1, "owner": 1, "department": 1}
+    columns.sort(key=lambda one: (known[one.name].system, rank.get(one.name, 0)))
     total = f"{count:,}" + ("+" if more else "")
     state = {"filter": write_filter(tree), "q": _words(given) or "", "order": _order(given) or ""}
     return SimpleNamespace(

@@ -93,7 +93,7 @@ def _offered() -> list[tuple[Any, Any]]:
     found = []
     for name, one in sorted(addons().items(), key=lambda pair: pair[1].position):
         if one.menu and enabled(name):
-            for model in by_addon.get(name, []):
+            for model in sorted(by_addon.get(name, []), key=lambda each: view_of(each).position):
                 view = view_of(model)
                 if view.in_menu if view.in_menu is not None else part_of(model) is None:
                     found.append((model, view))

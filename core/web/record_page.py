@@ -136,7 +136,7 @@ def record_page(form: RecordForm, *, next_url: str = "") -> SimpleNamespace:
     page.actions = [
         SimpleNamespace(name=each.name, label=t(each.label), icon=each.icon, danger=each.danger)
         for each in view.actions()
-        if may(each.verb, record)
+        if view.offers(each.name, record) and may(each.verb, record)
     ]
     page.delete_url = f"{here}/delete" if view.may_delete and may("delete", record) else ""
     panels = _panels(form)

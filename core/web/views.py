@@ -77,6 +77,8 @@ class View:
     order: str = ""
     icon: str = ""
     colour: str = ""
+    position: int = 0
+    """Lists of one addon stand in the menu by this number, those of the same number as models.py has them."""
     in_menu: bool | None = None
     """False keeps the list out of the menu; None leaves out models that are a part of another."""
     may_create: bool = True
@@ -115,6 +117,10 @@ class View:
     def fixed(self, record: Any) -> dict[str, str]:
         """Fields of this record that nobody changes on a screen, each with the sentence that says why."""
         return {}
+
+    def offers(self, name: str, record: Any) -> bool:
+        """Does the button ``name`` make sense for this record as it is now? Whether the person may is asked elsewhere."""
+        return True
 
     def options(self, name: str) -> list[tuple[str, str]] | None:
         """The values that a text field may take, with their words, where this view offers a choice; else None."""

@@ -111,3 +111,20 @@ def test_cases_read_like_a_law_office(office, create, create_user, login_as, lan
     page = login_as(boss).get(f"/crm_case/{case.id}").text
     for word in READS[language]:
         assert word in page, word
+
+
+def test_a_case_offers_only_what_can_be_done_with_it_now(login_as, create, create_user):
+    boss = create_user("head-offers", level="administrator")
+    page = login_as(boss)
+    made = create("crm_case", name="合同纠纷", client=create("crm_client", name="华耀"))
+    buttons = [one for one in ("close", "reopen") if f'value="{one}"' in page.get(f"/crm_case/{made.id}").text]
+    assert buttons == ["close"]
+    page.post("/crm_case/_bulk", data={"action": "close", "ids": made.id, "confirmed": "1"})
+    text = page.get(f"/crm_case/{made.id}").text
+    assert [one for one in ("close", "reopen") if f'value="{one}"' in text] == ["reopen"]
+    assert "is kept by the system" in text and "You may not change" not in text
+
+
+def test_cases_stand_before_their_stages_in_the_menu(login_as, create_user):
+    page = login_as(create_user("head-menu", level="administrator")).get("/crm_case/").text
+    assert page.index('href="/crm_case/"') < page.index('href="/crm_stage/"')
