@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import BindParameter, false, func, literal, or_, select, union_all
+from sqlalchemy import false, func, literal, or_, select, union_all
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from core.context import actor
@@ -207,16 +207,6 @@ def _keys(steps: list[Step]) -> tuple[list[str], list[Any]]:
     return names, [step.expression.label(name) for step, name in zip(steps, names, strict=True)]
 
 
-def _limb(branch: Any, asked: _Question) -> Any:
-    """One alternative of a row filter as a walk has it.
-
-    For whole departments with very many rows SQLite would fetch and sort them all; like this it walks the order's index.
-    """
-    right = getattr(branch, "right", None)
-    many = db.is_sqlite and not asked.narrow and isinstance(right, BindParameter) and right.expanding
-    return func.coalesce(branch, false()) if many else branch
-
-
 def _sorted(asked: _Question, steps: list[Step], place: list[Any] | None, back: bool, limit: int, picked: list[Any]) -> Any:
     """The statement of a page of few rows, whose ids are known: fetched and sorted, by any column."""
     place_of = [after(steps, place, back)] if place is not None else []
@@ -245,7 +235,7 @@ def _walk(
         # Each alternative of the row filter walks an index of its own; what an earlier one has found is left out of the later.
         walks, earlier = [], false()
         for branch in asked.branches or ():
-            walks.append(select(inner.where(_limb(branch, asked), ~func.coalesce(earlier, false())).subquery()))
+            walks.append(select(inner.where(branch, ~func.coalesce(earlier, false())).subquery()))
             earlier = or_(earlier, branch)
         near = union_all(*walks).subquery()
     else:
