@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "core_0004"
+revision = "core_0003"
 down_revision = "core_0002"
 
 
