@@ -48,6 +48,10 @@ def cancel(job_id: int) -> str:
 def try_again(job_id: int) -> None:
     """Queue a job anew that had failed for good or was cancelled."""
     row = _row(job_id)
+    if row.name == "core.undo_jobs:undo_large":
+        from core.undo import ask_again
+
+        ask_again(json.loads(row.arguments)["batch_id"])
     again = {"state": "queued", "due_at": now(), "attempts": 0, "cancel_asked": False, "finished_at": None, "handed_until": None}
     over = (core_job.c.id == row.id) & core_job.c.state.in_(["dead", "cancelled"])
     if not db.session.execute(update(core_job).where(over).values(again)).rowcount:

@@ -37,6 +37,8 @@ __all__ = [
 ]  # fmt: skip
 
 QUIET = {"mortise_rules": False}
+ABOVE = {"read": "read", "print": "read", "export": "export"}
+"""What one must be allowed with a record to do this with its parts; whatever else is done with a part changes the whole: ``edit``."""
 
 
 @cache
@@ -210,7 +212,7 @@ class Rights:
             found.append(owner.in_(select(members.c.right_id).where(members.c.left_id.in_(sorted(self.teams)))))
         if "parent" in grant.scopes and (link := part_of(model)) is not None:
             parent = link.target
-            above = self.row_filter(parent, "read")
+            above = self.row_filter(parent, ABOVE.get(verb, "edit"))
             if above is None:
                 return None
             found.append(getattr(model, link.key).in_(select(parent.__table__.c.id).where(above)))
@@ -261,13 +263,20 @@ class Rights:
             parent_id = value(record, link.key)
             # Made in the same flush as what it is part of, which has no id yet.
             fresh = getattr(record, link.name, None) if parent_id is None and record.id is None else None
-            if visible_ids(link.target, [parent_id]) or (fresh is not None and self.covers(fresh, "read")):
+            if self._reaches(link.target, parent_id, ABOVE.get(verb, "edit")) or (fresh is not None and self.covers(fresh, "read")):
                 return Verdict(True, (*reasons, Reason("scope", _("You may read the record that this one is part of."))))
         if grant.shared and record.id is not None:
             shared = self._shared_ids(model, verb).where(Share.__table__.c.record_id == record.id).limit(1)
             if db.session.execute(shared, execution_options={"mortise_rules": False}).first():
                 return Verdict(True, (*reasons, Reason("share", _("The record is shared with you."))))
         return Verdict(False, (*reasons, Reason("scope", _("But this record is outside of what that right covers."))))
+
+    def _reaches(self, model: type, record_id: int | None, verb: str) -> bool:
+        if verb == "read" or record_id is None:
+            return bool(visible_ids(model, [record_id]))
+        table, reach = model.__table__, self.row_filter(model, verb)
+        query = select(table.c.id).where(table.c.id == record_id, *(() if reach is None else (reach,)))
+        return db.session.execute(query, execution_options=QUIET).first() is not None
 
     def teammates(self) -> set[int]:
         """Ids of the people who share a team with this person."""

@@ -73,6 +73,13 @@ def undoable(batch_id: int) -> Any:
     return batch
 
 
+def ask_again(batch_id: int) -> None:
+    """Raise `Refused` when the acting person may not undo this batch now: its job, cancelled then, is to be tried again."""
+    batch = db.session.execute(select(batches).where(batches.c.id == batch_id)).first()
+    if batch is not None and not (verdict := may_undo(batch)):
+        raise Refused(_("You may not undo this."), verdict)
+
+
 def undo(batch_id: int) -> Undone:
     """Undo a batch as a new batch of its own (so that it can be undone again). Never commits.
 

@@ -35,7 +35,10 @@ def undo_large(batch_id: int) -> None:
         if batch.undone_by is not None:
             return
         state["own"] = new_undo_batch(batch_id, batch.title or f"#{batch_id}")
-        mark_undone(batch_id, state["own"])
+    elif batch.undone_by not in (None, state["own"]):
+        return
+    # Anew after it was cancelled in the middle, too.
+    mark_undone(batch_id, state["own"])
     rows = db.session.execute(select(func.count()).where(journal.c.batch_id == batch_id)).scalar_one()
     title = batch.title or f"#{batch_id}"
     while not cancelled():

@@ -11,15 +11,16 @@ from typing import Any
 from sqlalchemy import ARRAY, Integer, Text, bindparam, select, text, update
 
 from core import journal
-from core.context import now
+from core.context import actor, now
 from core.db import among, db
-from core.errors import Broken, Conflict
+from core.errors import Broken, Conflict, Refused
 from core.i18n import gettext as _
 from core.jobs import look
-from core.model import fields_of, model_of
+from core.model import fields_of, model_label, model_of
 from core.numbering import rehearsing
 from core.recognise import LINE
 from core.records import CHUNK, Done, records
+from core.rules import may
 from core.transfer.draft_tables import core_import, core_import_row
 from core.transfer.facts import Draft, draft, locked
 from core.transfer.lines import Line, Shape, as_stored
@@ -45,6 +46,15 @@ class _Work:
         self.earlier: set[int] | None = set() if dry else None
         others = (core_import.c.model == one.model) & (core_import.c.id != one.id) & core_import.c.batch_id.is_not(None)
         self.has_memory = db.session.execute(select(core_import.c.id).where(others).limit(1)).first() is not None
+
+    def look_again(self) -> None:
+        """Each chunk is judged by the rights and switches of now, not by those of when a long import began."""
+        memo = actor().memo
+        for name in [name for name in memo if name not in ("batch_id", "undoes")]:
+            del memo[name]
+        self.gate = records(self.gate.model)
+        if not (verdict := may("import", self.gate.model)):
+            raise Refused(_("You may not import %(label)s.", label=model_label(self.gate.model, many=True)), verdict)
 
     def store(self, lot: Sequence[Any], lines: Sequence[Line]) -> list[Done]:
         """Put some rows through the gate; those with a wrong link or shape do not get there, but are told all their other faults too."""
@@ -105,7 +115,8 @@ def run_chunks(import_id: int, *, dry: bool, tell: Tell | None = None, stop: Sto
     `drafts.cancel` asked for it or ``stop`` says so; the import can be resumed then, also by another process.
     """
     row = locked(import_id)
-    if row.state not in ("queued", "running", "checking"):
+    # An old dry run that is tried again must not go through the rows of an import at work, nor the other way round.
+    if row.state not in (("checking",) if dry else ("queued", "running")):
         raise Conflict(_("This import was stopped or taken back by somebody else meanwhile."))
     db.session.execute(update(core_import).where(core_import.c.id == import_id).values(state="checking" if dry else "running"))
     one = draft(import_id)
@@ -119,6 +130,7 @@ def run_chunks(import_id: int, *, dry: bool, tell: Tell | None = None, stop: Sto
         db.session.commit()
         while lot := _waiting(import_id, position):
             lines = work.shape.lines([(row.line, json.loads(row.cells)) for row in lot])
+            work.look_again()
             db.session.commit()
             try:
                 asked = _chunk(work, lot, lines, position)
@@ -156,7 +168,7 @@ def _chunk(work: _Work, lot: Sequence[Any], lines: Sequence[Line], position: int
     """One chunk, committed; returns whether somebody asked to stop."""
     one = work.one
     row = locked(one.id)
-    if row.state not in ("running", "checking"):
+    if row.state != ("checking" if work.dry else "running") or (row.batch_id is not None and journal.undone([row.batch_id])):
         raise Conflict(_("This import was stopped or taken back by somebody else meanwhile."))
     if row.position != position:
         raise Overtaken
@@ -239,6 +251,7 @@ def _settle_search() -> None:
 
 def fix(one: Draft, line: int, texts: Mapping[str | int, str]) -> None:
     """Correct one refused row and put it through the gate alone; before the import has run it is only tried. Never commits."""
+    locked(one.id)  # first: the same form sent twice must find the row as the first one has left it
     row = db.session.execute(select(core_import_row).where(_rows.import_id == one.id, _rows.line == line)).first()
     dry = one.batch_id is None
     if row is None or row.cells is None or (row.expected if row.state == "waiting" else row.state) != "refused":
@@ -250,7 +263,6 @@ def fix(one: Draft, line: int, texts: Mapping[str | int, str]) -> None:
         if not 0 <= at < len(cells):
             raise Broken(_("This file has no column “%(name)s”.", name=str(named)[:60]))
         cells[at] = typed
-    locked(one.id)
     with _one_batch(one):
         work = _Work(one, dry=dry)
         token = rehearsing.set(dry)

@@ -119,7 +119,9 @@ def read_again(import_id: int, heading_line: int) -> Draft:
     """Read the file anew with another line as its heading; 0 when the file has none and its first line is data already."""
     from core.transfer import import_jobs
 
-    _open(import_id)
+    one = _open(import_id)
+    if one.batch_id is not None or not one.file_hash:
+        raise Conflict(_("This import is at work or over; begin a new one with the same file instead."))
     db.session.execute(update(core_import).where(core_import.c.id == import_id).values(checked=False))
     _hand_over(import_id, import_jobs.take_in_file.later(import_id=import_id, heading_line=heading_line), "reading")
     return draft(import_id)
@@ -240,6 +242,8 @@ def run_later(import_id: int) -> Draft:
     from core.transfer import import_jobs
 
     one = _open(import_id)
+    if not one.file_hash:  # `forget_old_lines` has emptied its lines
+        raise Conflict(_("This import is at work or over; begin a new one with the same file instead."))
     check_use(Shape.of(one).columns, model_of(one.model), one.keys)
     chunks.start(import_id, dry=False)
     _hand_over(import_id, import_jobs.run_rows.later(import_id=import_id), "queued")

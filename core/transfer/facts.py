@@ -136,7 +136,7 @@ def _shown(row: Any) -> Draft:
     elif state in AT_WORK:
         silent = row.changed_at < now() - SILENT if row.job_id is None else row.job_state not in ("queued", "running")
         if silent:
-            state, sentence = ("draft" if state == "checking" else "stopped"), t(row.job_error) if row.job_error else sentence
+            state, sentence = ("draft" if state == "checking" else "stopped"), t(row.job_error) if row.job_error and "\n" not in row.job_error else sentence
     more = json.loads(row.samples)
     values = {name: getattr(row, name) for name in Draft.__slots__ if name not in ("samples", "days", "remembered")}
     return Draft(

@@ -11,11 +11,11 @@ from sqlalchemy import func, select
 from core.context import actor
 from core.db import db
 from core.errors import Wrong
-from core.fields import Field, tidy
+from core.fields import LARGEST_ID, Field, tidy
 from core.i18n import gettext as _
 from core.model import model_label
 from core.records import titles
-from core.rules import may, rights
+from core.rules import may, rights, sees_title
 
 BETWEEN = "; "
 _CUT = re.compile(r"[;；\n]+")
@@ -29,7 +29,7 @@ def named_by(target: type) -> list[Field]:
         one for one in target.__fields__.values()
         if one.unique and one is not title and (actor().system or rights().field_access(target, one) != "hidden")
     ]  # fmt: skip
-    return [one for one in (title, *unique) if one is not None]
+    return [one for one in (title if sees_title(target) else None, *unique) if one is not None]
 
 
 def parts(text: str) -> list[str]:
@@ -52,7 +52,7 @@ class Named:
 
     def id_of(self, text: str) -> int:
         """The id of the record that is called ``text``; raises `Wrong` when there is none, or more than one."""
-        if by_id := _BY_ID.fullmatch(text):
+        if (by_id := _BY_ID.fullmatch(text)) and int(by_id[1]) <= LARGEST_ID:
             return int(by_id[1])
         found = self.found.get(text, set())
         label = model_label(self.target)

@@ -109,8 +109,10 @@ def _keep_lines(import_id: int, sheet: Sheet, columns: Columns, tell: Tell | Non
                 if count < 50 and cell.strip() and len(samples.get(at, ())) < SAMPLES:
                     samples.setdefault(at, []).append(cell.strip()[:LONGEST_SAMPLE])
             count += 1
+        if not db.session.execute(update(core_import).where(core_import.c.id == import_id).values(changed_at=now())).rowcount:
+            db.session.rollback()
+            raise Missing(_("There is no such import, or it is not visible to you."))  # thrown away while it was being read
         _insert(made)
-        db.session.execute(update(core_import).where(core_import.c.id == import_id).values(changed_at=now()))
         db.session.commit()
         if tell is not None:
             tell(count, sheet.count)

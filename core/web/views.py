@@ -9,6 +9,7 @@ from typing import Any
 from core.context import actor
 from core.errors import Misbuilt
 from core.fields import Field
+from core.filters import filter_fields
 from core.model import SYSTEM_FIELDS, fields_of, links_to, loading
 from core.rules import may, rights
 
@@ -198,7 +199,7 @@ class View:
             pointing = [pair for panel in self.panels for pair in pointing if pair[0] is panel]
         else:
             pointing = [(other, one) for other, one in pointing if not one.system and (one.part_of or not self.model.system_model)]
-        return [(other, one) for other, one in pointing if may("read", other)]
+        return [(other, one) for other, one in pointing if may("read", other) and one.name in filter_fields(other)]
 
     def links_from(self, other: type) -> list[tuple[type, Field]]:
         """The links of ``other`` that lead to this model, if the person may read it."""
@@ -206,7 +207,8 @@ class View:
 
         if not enabled(other.addon) or not may("read", other):  # type: ignore[attr-defined]
             return []
-        return [(other, one) for other_, one in links_to(self.model) if other_ is other and one.kind.name == "link"]
+        seen = filter_fields(other)
+        return [(other, one) for other_, one in links_to(self.model) if other_ is other and one.kind.name == "link" and one.name in seen]
 
     def actions(self) -> list[Action]:
         """The view's own buttons that the acting person's rights allow in general."""
