@@ -147,8 +147,8 @@ def next_numbers(rule_key: str, count: int, pattern: str) -> list[str]:
 def number_records(model: type, records: Sequence[Any]) -> None:
     """Give those of some new records that have no number yet the next ones of their rules."""
     for one in model.__fields__.values():  # type: ignore[attr-defined]
-        if one.number_rule is None:
-            continue
+        if one.number_rule is None or is_gapless(f"{model.__tablename__}.{one.name}"):  # type: ignore[attr-defined]
+            continue  # gapless ones come with the flush, whose savepoint gives them back
         given = {one.get(record) for record in records}
         empty = [record for record in records if one.get(record) is None]
         if empty:

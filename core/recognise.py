@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -18,7 +18,7 @@ LINE = ("#line",)
 """Stands for “the same line of an earlier file” where a key is named."""
 EARLIER = ("#earlier",)
 """Stands for “an earlier line of this file”."""
-WHOLE = ("long", "choices", "links", "json")
+UNCOMPARED = ("choices", "links", "json")
 
 
 def key_chain(keys: Keys) -> list[tuple[str, ...]]:
@@ -63,8 +63,15 @@ def recognise(
     known |= {place: (record, LINE) for place, record in by_line.items() if place not in known}
     if earlier is not None:
         known |= {place: (None, EARLIER) for place, one in met.items() if place not in known and one in earlier}
-        earlier.update(met.values())
     return known, repeated
+
+
+def remember(rows: Iterable[dict[str, Any]], keys: Keys, earlier: set[int]) -> None:
+    """Note what these rows mean, which a dry run has found good."""
+    for values in rows:
+        found = next((one for key in key_chain(keys) if (one := _identity(key, values)) is not None), None)
+        if found is not None:
+            earlier.add(hash(found))
 
 
 def _same_line(model: type, wanted: dict[int, int]) -> dict[int, Any]:
@@ -91,30 +98,35 @@ def _same_key(model: type, key: tuple[str, ...], wanted: dict[int, tuple[Any, ..
 
 
 def _same_values(model: type, wanted: dict[int, dict[str, Any]]) -> dict[int, Any]:
-    """Records that have every value a row gives, looked up by the title, or by the first telling field where a row has no title."""
+    """Records that have every value a row gives; rows that give the same fields are looked up by one statement."""
     fields = fields_of(model)
     known: dict[int, Any] = {}
-    by_field: dict[str, dict[int, dict[str, Any]]] = {}
+    by_names: dict[tuple[str, ...], dict[int, dict[str, Any]]] = {}
     for place, row in wanted.items():
         values = {name: value for name, value in row.items() if value not in (None, [])}
-        names = [name for name in (model.title_field, *fields) if name in values and fields[name].kind.name in TELLING]
+        names = tuple(
+            name for name in dict.fromkeys((model.title_field, *_telling(fields), *fields))
+            if name in values and fields[name].kind.name not in UNCOMPARED and not fields[name].custom
+        )  # fmt: skip
         if names:
-            by_field.setdefault(names[0], {})[place] = values
-            continue
-        same = [fields[name].column(model) == value for name, value in values.items() if fields[name].kind.name not in WHOLE]
-        alike = _newest_first(model, select(model).where(*same).limit(1)) if same else []
-        if alike and _has(fields, alike[0], values):
-            known[place] = alike[0]
-    for name, rows in by_field.items():
-        one = fields[name]
-        candidates: dict[Any, list[Any]] = {}
-        for record in _newest_first(model, select(model).where(among(one.column(model), {values[name] for values in rows.values()}))):
-            candidates.setdefault(one.get(record), []).insert(0, record)
+            by_names.setdefault(names, {})[place] = values
+    for names, rows in by_names.items():
+        given = {place: tuple(values[name] for name in names) for place, values in rows.items()}
+        # By one index at most: SQLite would rather walk all records of an owner than look up 500 names.
+        plain = [name for name in names[1:] if not fields[name].indexed and fields[name].kind.name != "link"]
+        same = [among(fields[name].column(model), {values[name] for values in rows.values()}) for name in (names[0], *plain)]
+        candidates: dict[tuple[Any, ...], list[Any]] = {}
+        for record in _newest_first(model, select(model).where(*same)):
+            candidates.setdefault(tuple(fields[name].get(record) for name in names), []).append(record)
         for place, values in rows.items():
-            record = next((record for record in candidates.get(values[name], ()) if _has(fields, record, values)), None)
+            record = next((one for one in reversed(candidates.get(given[place], ())) if _has(fields, one, values)), None)
             if record is not None:
                 known[place] = record
     return known
+
+
+def _telling(fields: dict[str, Any]) -> list[str]:
+    return [name for name, one in fields.items() if one.kind.name in TELLING]
 
 
 def _has(fields: dict[str, Any], record: Any, values: dict[str, Any]) -> bool:

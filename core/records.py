@@ -20,7 +20,7 @@ from core.model import fields_of, model_label
 from core.numbering import number_records
 from core.options import retired_choices
 from core.prepare import flush, prepare
-from core.recognise import LINE, Keys, recognise
+from core.recognise import LINE, Keys, recognise, remember
 from core.rules import may, rights, visible_ids
 from core.titles import titles as titles
 
@@ -273,6 +273,9 @@ class Records:
                 if one:
                     raise Invalid(done.errors)
         self._flush_fresh(fresh, one)
+        if how.earlier is not None:
+            stored = (place for place, done in enumerate(made) if done.action != "refused" and place not in repeated)
+            remember((cleaned[place][0] for place in stored), how.keys, how.earlier)
         return [made[place].row - start for place in repeated]
 
     def _check_links(self, cleaned: Sequence[tuple[dict[str, Any], dict[str, str]]]) -> None:

@@ -111,10 +111,13 @@ def _go_on(chosen: Any) -> int:
 
 def _export(chosen: Any) -> int:
     from core.cli.house import house
+    from core.db import db
     from core.transfer import run_export
 
     with house(title=f"Export of {chosen.model}", as_login=chosen.login):
         _model(chosen.model)
+        # On SQLite nobody could write until the last row is out.
+        db.read_only()
         told = run_export(chosen.model, chosen.file, fields=[one.strip() for one in chosen.fields.split(",") if one.strip()], progress=say)
         print(told)
     return 0

@@ -102,6 +102,9 @@ class _Work:
 def start(import_id: int, *, dry: bool) -> None:
     """Note that the rows are gone through now; the counts begin anew unless some of them are stored already."""
     row = locked(import_id)
+    if row.undo_batch_id is not None or not row.file_hash:
+        # Half taken back, or so old that the texts of its lines are gone.
+        raise Conflict(_("This import is not waiting to be resumed."))
     values: dict[str, Any] = {"state": "checking" if dry else "running", "changed_at": now(), "cancel_asked": False, "sentence": None}
     if row.batch_id is None:
         values |= {"position": 0, "read": 0, **dict.fromkeys(COUNTED, 0)}
@@ -116,7 +119,7 @@ def run_chunks(import_id: int, *, dry: bool, tell: Tell | None = None, stop: Sto
     """
     row = locked(import_id)
     # An old dry run that is tried again must not go through the rows of an import at work, nor the other way round.
-    if row.state not in (("checking",) if dry else ("queued", "running")):
+    if row.state not in _at_work(dry):
         raise Conflict(_("This import was stopped or taken back by somebody else meanwhile."))
     db.session.execute(update(core_import).where(core_import.c.id == import_id).values(state="checking" if dry else "running"))
     one = draft(import_id)
@@ -150,6 +153,10 @@ def run_chunks(import_id: int, *, dry: bool, tell: Tell | None = None, stop: Sto
     return draft(import_id)
 
 
+def _at_work(dry: bool) -> tuple[str, ...]:
+    return ("checking",) if dry else ("queued", "running")
+
+
 @contextmanager
 def _one_batch(one: Draft) -> Any:
     with journal.batch(_("Import of %(file)s", file=one.file_name), known=one.batch_id):
@@ -168,7 +175,7 @@ def _chunk(work: _Work, lot: Sequence[Any], lines: Sequence[Line], position: int
     """One chunk, committed; returns whether somebody asked to stop."""
     one = work.one
     row = locked(one.id)
-    if row.state != ("checking" if work.dry else "running") or (row.batch_id is not None and journal.undone([row.batch_id])):
+    if row.state not in _at_work(work.dry) or _taken_away(row.batch_id):
         raise Conflict(_("This import was stopped or taken back by somebody else meanwhile."))
     if row.position != position:
         raise Overtaken
@@ -189,6 +196,12 @@ def _chunk(work: _Work, lot: Sequence[Any], lines: Sequence[Line], position: int
     db.session.execute(update(core_import).where(core_import.c.id == one.id).values(values))
     db.session.commit()
     return bool(row.cancel_asked)
+
+
+def _taken_away(batch_id: int | None) -> bool:
+    """Has somebody undone the batch? Held until the commit, so that an undo sees all of a chunk or stops the next."""
+    wanted = select(journal.batches.c.undone_by).where(journal.batches.c.id == batch_id).with_for_update()
+    return batch_id is not None and db.session.execute(wanted).scalar() is not None
 
 
 _WRITE = (
@@ -251,7 +264,9 @@ def _settle_search() -> None:
 
 def fix(one: Draft, line: int, texts: Mapping[str | int, str]) -> None:
     """Correct one refused row and put it through the gate alone; before the import has run it is only tried. Never commits."""
-    locked(one.id)  # first: the same form sent twice must find the row as the first one has left it
+    # First: the same form sent twice must find the row as the first one has left it.
+    if locked(one.id).undo_batch_id is not None:
+        raise Conflict(_("This import was stopped or taken back by somebody else meanwhile."))
     row = db.session.execute(select(core_import_row).where(_rows.import_id == one.id, _rows.line == line)).first()
     dry = one.batch_id is None
     if row is None or row.cells is None or (row.expected if row.state == "waiting" else row.state) != "refused":

@@ -252,7 +252,7 @@ def run_later(import_id: int) -> Draft:
 
 def resume(import_id: int) -> Draft:
     """Go on with an import that was cancelled or stopped, where it was: no row is imported twice."""
-    if draft(import_id).state not in ("cancelled", "stopped"):
+    if not draft(import_id).may_resume:
         raise Conflict(_("This import is not waiting to be resumed."))
     return run_later(import_id)
 

@@ -17,7 +17,7 @@ from core.context import acting, actor, today
 from core.db import db
 from core.errors import Broken, Missing, Refused
 from core.i18n import gettext as _
-from core.jobs import cancelled, checkpoint, current_job, job, progress, remembered
+from core.jobs import Running, cancelled, checkpoint, current_job, job, progress, remembered
 from core.model import model_label, model_of
 from core.records import records
 from core.rules import may
@@ -68,7 +68,7 @@ def write_export(
         with _only_reading():
             names = [one.name for one in export_fields(model_of(table), fields)]
             total, _more = count_rows(model_of(table), **asked)
-            work = _fresh_folder(number, run.token if run else "now")
+            work = _fresh_folder(number, run)
             told = run_export(
                 table, work / f"export.{ending}", fields=names, order=order, quiet=True,
                 after_page=lambda done: _go_on(done, total), **asked,
@@ -84,7 +84,8 @@ def write_export(
             _("The file could not be written; perhaps the disk is full. Please tell your administrator, then try again.")
         ) from None
     finally:
-        _sweep(number)
+        # Only this run's own: another one may have taken the job over and be writing.
+        shutil.rmtree(_folder_of(number, run), ignore_errors=True)
     progress(told.rows, told.rows)
     model = model_of(table)
     tell_the_journal(model, {"rows": told.rows, "filter": filter, "search": search, "fields": names, "format": ending})
@@ -92,10 +93,14 @@ def write_export(
     checkpoint(export={"table": table, "ending": ending, "name": name, "rows": told.rows, "fields": names})
 
 
-def _fresh_folder(number: int, token: str) -> Path:
+def _folder_of(number: int, run: Running | None) -> Path:
+    return exports_folder() / f"{number}-{run.token if run else 'now'}"
+
+
+def _fresh_folder(number: int, run: Running | None) -> Path:
     """A folder for this run, after what a run that died has left is removed."""
     _sweep(number)
-    work = exports_folder() / f"{number}-{token}"
+    work = _folder_of(number, run)
     work.mkdir(parents=True, mode=0o700)
     exports_folder().chmod(0o700)
     return work

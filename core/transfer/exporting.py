@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -237,13 +238,17 @@ def _pages(model: type, filter: Any, search: str | None, order: Any, ids: list[i
         for start in range(0, len(ids), CHUNK):
             yield records(model).many(ids[start : start + CHUNK])
         return
-    after: str | None = None
+    # Which rows, in which order, is asked in one go (8 bytes each): a row that is changed while others are being
+    # written moves in the list, and would come twice or not at all.
+    found, after = array("q"), None
     while True:
-        some = page(model, filter, search, order if order is not None else "id", limit=CHUNK, after=after, count=False)
-        yield some.rows
+        some = page(model, filter, search, order if order is not None else "id", limit=1000, after=after, count=False, columns=["id"])
+        found.extend(row.id for row in some.rows)
         after = some.next
         if after is None:
-            return
+            break
+    for start in range(0, len(found), CHUNK):
+        yield records(model).many(found[start : start + CHUNK])
 
 
 def _exportable(model: type, found: list[Any]) -> list[Any]:

@@ -70,12 +70,19 @@ class Draft:
     skipped: int
     refused: int
     batch_id: int | None
+    undo_batch_id: int | None
+    """What takes it back, once that has begun."""
     job_id: int | None
     job_done: int | None
     """Lines or records that its job says to be through with, of ``job_total``; None before it says so."""
     job_total: int | None
     sentence: str | None
     """What went wrong, or has to be decided."""
+
+    @property
+    def may_resume(self) -> bool:
+        """Can it go on where it stopped? Not when it is half taken back, nor after its lines were emptied."""
+        return self.state in ("cancelled", "stopped") and bool(self.heading and self.file_hash) and self.undo_batch_id is None
 
     @property
     def share(self) -> float:
@@ -136,7 +143,9 @@ def _shown(row: Any) -> Draft:
     elif state in AT_WORK:
         silent = row.changed_at < now() - SILENT if row.job_id is None else row.job_state not in ("queued", "running")
         if silent:
-            state, sentence = ("draft" if state == "checking" else "stopped"), t(row.job_error) if row.job_error and "\n" not in row.job_error else sentence
+            # What is no sentence of ours is for the administrators' page of jobs.
+            told = t(row.job_error) if row.job_error and "\n" not in row.job_error else sentence
+            state, sentence = ("draft" if state == "checking" else "stopped"), told
     more = json.loads(row.samples)
     values = {name: getattr(row, name) for name in Draft.__slots__ if name not in ("samples", "days", "remembered")}
     return Draft(

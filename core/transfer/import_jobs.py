@@ -10,9 +10,10 @@ from sqlalchemy import delete, select, update
 from core.context import acting, actor, now
 from core.db import db
 from core.errors import Broken, Problem
-from core.jobs import cancelled, checkpoint, job, progress
+from core.jobs import cancelled, checkpoint, current_job, job, progress
 from core.transfer import chunks, reverting, taking
 from core.transfer.draft_tables import KEPT_FOR, core_import, core_import_row
+from core.transfer.facts import draft, locked
 
 A_DAY = 24 * 3600.0
 LOT = 5000
@@ -26,6 +27,10 @@ def _by_import() -> AbstractContextManager[object]:
 @job(timeout=A_DAY)
 def take_in_file(import_id: int, heading_line: int | None = None) -> None:
     """Reads the file of an import"""
+    draft(import_id)
+    row, run = locked(import_id), current_job()
+    if row.state != "reading" or (run is not None and row.job_id != run.id):
+        return  # read already: an attempt died after its last word, or another job reads it
     try:
         taking.take_in(import_id, heading_line, progress)
     except Broken as problem:

@@ -71,7 +71,7 @@ def revert_chunks(import_id: int, tell: Callable[[int, int], None] | None = None
         values = {"undo_batch_id": own, "changed_at": now(), "state": "reverting" if lot else "reverted"}
         if lot:
             result = undo_part(row.batch_id, own, [one for one in lot if one.verb in ("create", "edit", "delete")])
-            left, done = left + len(result.clashes), done + len(lot)
+            left, done = left + len({(one.model, one.record_id) for one in result.clashes}), done + len(lot)
             values["undo_position"] = lot[-1].id
         else:
             mark_undone(row.batch_id, own)

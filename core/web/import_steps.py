@@ -84,7 +84,7 @@ def page_of(view: View, one: Draft, **facts: Any) -> SimpleNamespace:
     page.rows = rows_text(one.total) if one.heading else ""
     page.sentence = one.sentence or ""
     page.columns_url = f"{page.url}/columns" if one.state in drafts.OPEN and one.heading else ""
-    page.may_resume = one.state in ("cancelled", "stopped") and bool(one.heading)
+    page.may_resume = one.may_resume
     page.may_forget = one.batch_id is None and one.state in ("draft", "broken", "stopped", "reading", "cancelled")
     page.may_revert = may_take_back(one)
     return page
@@ -116,7 +116,7 @@ def start_page(view: View, *, before: int | None = None, sentence: str = "") -> 
             SimpleNamespace(
                 url=address_of(table, one.id), file=one.file_name, word=word, icon=icon, colour=colour, when=short_moment(one.created_at),
                 moment=one.created_at.isoformat() + "Z", who=names.get(one.user_id or 0, ""), counts=_counts(one),
-                may_resume=one.state in ("cancelled", "stopped") and bool(one.heading), may_revert=may_take_back(one),
+                may_resume=one.may_resume, may_revert=may_take_back(one),
             )
         )  # fmt: skip
     page.older_url = address(page.start_url, before=found[-1].id) if older else ""

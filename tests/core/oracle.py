@@ -180,7 +180,8 @@ class Facts:
             return True
         if "parent" in scopes and shape.part_of is not None and record.whole is not None:
             whole = self.rows[shape.part_of].get(record.whole)
-            if whole is not None and self.may(user, "read", shape.part_of, whole):
+            needed = {"read": "read", "print": "read", "export": "export"}.get(verb, "edit")
+            if whole is not None and self.may(user, needed, shape.part_of, whole):
                 return True
         return shared and self.shared_with(user, verb, shape.half_of or model, record.id)
 
