@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, inspect, select
 
 from core import addons, journal
 from core.accounts import hash_password, password_problem
@@ -200,10 +200,16 @@ def make_firm(language: str, clients: int, password: str | None, tell: Callable[
     return firm, password
 
 
+def models_there() -> dict[str, Any]:
+    """The models that have a table in this database; those of an addon that was never migrated hold nothing."""
+    names = set(inspect(db.session.connection()).get_table_names())
+    return {table: model for table, model in models().items() if table in names}
+
+
 def what_is_there() -> str:
     """What people have made in this house, in words; empty when it is as its setup left it."""
     found = []
-    for table, model in models().items():
+    for table, model in models_there().items():
         if model.addon == "core" and model not in (Department, Post, Team):
             continue
         count = db.session.connection().execute(select(func.count()).select_from(model.__table__)).scalar() or 0

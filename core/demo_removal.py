@@ -12,7 +12,7 @@ from sqlalchemy import delete, func, select, update
 from core import journal
 from core.accounts import end_sessions
 from core.db import db
-from core.demo import TITLE
+from core.demo import TITLE, models_there
 from core.demo_bulk import poured
 from core.errors import Problem
 from core.model import FabModel, model_label, models
@@ -84,7 +84,7 @@ def _foreign(made: Made) -> list[tuple[str, int]]:
     queue: Made = {table: ids for table, ids in made.items() if table != MortiseUser.__tablename__}
     while queue:
         table, ids = queue.popitem()
-        for model in models().values():
+        for model in models_there().values():
             for link in model.__fields__.values():
                 if link.kind.name != "link" or link.target_table != table or not (link.required or link.part_of):
                     continue
@@ -136,7 +136,7 @@ def _by_need(made: Made) -> list[str]:
 
 def _let_go(table: str, ids: Any, made: Made) -> None:
     """Clear the links by which what stays, and people who go later, point at what goes now."""
-    for model in models().values():
+    for model in models_there().values():
         for link in model.__fields__.values():
             if link.kind.name == "link" and link.target_table == table and not link.required:
                 found = select(model).where(_within(link.column(model), ids))

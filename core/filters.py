@@ -16,8 +16,9 @@ from core.context import actor, today, zone_of
 from core.errors import Broken, Wrong
 from core.fields import KINDS, Field
 from core.i18n import gettext as _
-from core.kinds import DateKind, narrow, tidy
+from core.kinds import narrow, tidy
 from core.model import fields_of, model_label
+from core.spelling import names_a_day
 
 MOST_LEVELS = 8
 MOST_LEAVES = 200
@@ -286,7 +287,7 @@ class _Compiler:
                 raise Broken(_("“%(field)s”: this day lies outside the calendar.", field=field.title)) from None
         if isinstance(value, date) and not isinstance(value, datetime):
             return value
-        if isinstance(value, str) and DateKind._shape.fullmatch(narrow(value).strip()) and ":" not in value:
+        if isinstance(value, str) and names_a_day(value):
             try:
                 return KINDS["date"].clean(value, field)
             except Wrong as problem:

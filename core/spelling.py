@@ -52,6 +52,11 @@ def read_day(text: str, order: Order = "") -> date:
     raise Wrong(_("Please give a date like 2026-11-30."))
 
 
+def names_a_day(text: str) -> bool:
+    """True for a day with the year first, without a time."""
+    return bool(_YEAR_FIRST.fullmatch(narrow(text).strip()))
+
+
 def _year_last(text: str, one: int, two: int, year: int, order: Order) -> date:
     if two > 12 or one == two:
         return date(year, one, two)

@@ -159,7 +159,8 @@ def _at_work(dry: bool) -> tuple[str, ...]:
 
 @contextmanager
 def _one_batch(one: Draft) -> Any:
-    with journal.batch(_("Import of %(file)s", file=one.file_name), known=one.batch_id):
+    # The name of the file alone: the door says that it was an import, to each reader in his language.
+    with journal.batch(one.file_name, known=one.batch_id):
         yield
 
 

@@ -212,7 +212,10 @@ def _stopped(import_id: int, count: int, why: str) -> str:
     )  # fmt: skip
 
 
-def _why(error: Exception) -> str:
+def _why(error: BaseException) -> str:
+    """What went wrong first: SQLite takes its savepoints back itself when the disk is full, and SQLAlchemy then misses them."""
+    while isinstance(error.__context__, (DBAPIError, OSError)):
+        error = error.__context__
     return (str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__])[0]
 
 

@@ -63,7 +63,7 @@ def revert_chunks(import_id: int, tell: Callable[[int, int], None] | None = None
     total = one.created + one.changed
     while True:
         row = locked(import_id)
-        own = row.undo_batch_id or new_undo_batch(row.batch_id, _("Import of %(file)s", file=one.file_name))
+        own = row.undo_batch_id or new_undo_batch(row.batch_id, one.file_name)
         wanted = select(journal).where(journal.c.batch_id == row.batch_id)
         if row.undo_position is not None:
             wanted = wanted.where(journal.c.id < row.undo_position)

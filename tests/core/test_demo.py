@@ -4,11 +4,11 @@ import pytest
 from sqlalchemy import func, select
 
 from core.db import db
-from core.demo import make_firm
+from core.demo import make_firm, models_there
 from core.demo_removal import remove_firm
 from core.errors import Problem
 from core.journal import journal
-from core.model import model_of, models
+from core.model import model_of
 from core.people import MortiseUser
 from core.records import records
 from core.testing import both_databases
@@ -22,7 +22,7 @@ def quiet(_line):
 
 def counted():
     """{table: rows} of every model; what the house itself has sealed or remembered of sign-ins is no record."""
-    return {table: db.session.execute(select(func.count()).select_from(model.__table__)).scalar() for table, model in models().items()}
+    return {table: db.session.execute(select(func.count()).select_from(model.__table__)).scalar() for table, model in models_there().items()}
 
 
 @pytest.fixture

@@ -300,7 +300,7 @@ def test_an_import_is_one_batch_over_its_chunks_and_is_undone_as_one(app, create
         assert count() == outcome.created > 1000
         (told,) = journalled("import")
         titles = db.session.execute(select(batches.c.title).where(batches.c.id == outcome.batch_id)).scalars().all()
-        assert told["batch_id"] == outcome.batch_id and titles == ["Import of clients.csv"]
+        assert told["batch_id"] == outcome.batch_id and titles == ["clients.csv"]
         mine = select(journal.c.batch_id, func.count()).where(journal.c.verb == "create", journal.c.model == "crm_client")
         made = db.session.execute(mine.group_by(journal.c.batch_id)).all()
         assert made == [(outcome.batch_id, outcome.created)]
