@@ -22,7 +22,8 @@ def quiet(_line):
 
 def counted():
     """{table: rows} of every model; what the house itself has sealed or remembered of sign-ins is no record."""
-    return {table: db.session.execute(select(func.count()).select_from(model.__table__)).scalar() for table, model in models_there().items()}
+    there = models_there().items()
+    return {table: db.session.execute(select(func.count()).select_from(model.__table__)).scalar() for table, model in there}
 
 
 @pytest.fixture
