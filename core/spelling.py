@@ -99,6 +99,9 @@ def in_iso(text: str, order: Order, *, moment: bool) -> str:
     serial = from_serial(text)
     if serial is not None:
         return serial.isoformat(" ") if moment else serial.date().isoformat()
+    if not moment and _CLOCK.fullmatch(narrow(text).strip()):
+        # What Excel calls a time stamp, in a column of days.
+        return read_moment(text, order).date().isoformat()
     if not _YEAR_LAST.match(narrow(text).strip()):
         return text
     return read_moment(text, order).isoformat(" ") if moment else read_moment(text, order).date().isoformat()

@@ -17,6 +17,8 @@ from core.rules import rights
 
 LOOKED_AT = 5
 """The heading is one of the first lines: firms write the title of the list above it."""
+NO_KEY = ("long", "choices", "links")
+"""Kinds by which no record is looked up."""
 NOT_TAKEN = ("json", "file", "formula")
 
 # Other words for fields of these names, in whichever model they occur; what is special to a model stands in its ``also_called``.
@@ -87,6 +89,8 @@ def check_use(columns: Columns, model: type, keys: Sequence[str]) -> None:
     for key in keys:
         if key not in fields:
             raise Broken(_("%(model)s has no field “%(field)s”. Please check the name.", model=model_label(model), field=key[:60]))
+        if fields[key].kind.name in NO_KEY:
+            raise Broken(_("“%(field)s” tells no record from another; please choose another key.", field=fields[key].title))
         if key not in columns.fields:
             raise Broken(_("No column of this file is “%(name)s”, which should be the key.", name=key[:60]))
     if not columns.fields:

@@ -16,6 +16,7 @@ from core.model import fields_of, model_label, model_of
 from core.recognise import LINE
 from core.transfer import drafts
 from core.transfer.facts import AT_WORK, Draft, sees_all
+from core.transfer.headings import NO_KEY
 from core.transfer.lines import ALL_VALUES, Shape, matched_by
 from core.transfer.reading import LARGEST_FILE
 from core.undo import OWN_UNDO
@@ -202,6 +203,7 @@ def columns_page(view: View, one: Draft, sent: Sent | None = None, sentence: str
     offered = drafts.fields(one.id)
     every = fields_of(model_of(one.model))
     page.fields = [SimpleNamespace(name=each.name, title=each.title, needed=each.required and each.default is None) for each in offered]
+    page.key_fields = [SimpleNamespace(name=each.name, title=each.title) for each in offered if each.kind.name not in NO_KEY]
     mapping = sent.mapping if sent else one.mapping
     doubled = {name for name, count in Counter(filter(None, mapping.values())).items() if count > 1}
     page.columns = [_column(each, sent, mapping, doubled, every) for each in drafts.columns(one.id)]

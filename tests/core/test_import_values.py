@@ -7,6 +7,7 @@ import pytest
 from core import records
 from core.custom import CustomField
 from core.db import db
+from core.errors import Broken
 from core.transfer import drafts
 from tests.core.drafting import counts, ran, sent
 
@@ -46,6 +47,18 @@ def test_dates_and_moments_in_six_styles_and_as_excel_leaves_them(dated, written
     ((_row, cells),) = drafts.preview(one.id)
     assert (cells[1].shown, cells[1].error) == (DATES[written], None)
     assert counts(ran(one)) == (1, 0, 0, 0, 0)
+
+
+def test_a_time_stamp_in_a_column_of_days_is_its_day(dated):
+    one = sent([["name", "Met on"], ["甲", "2026-11-25 14:05:00"], ["乙", "2026-11-25 soon"]])
+    (_first, good), (_second, bad) = drafts.preview(one.id)
+    assert (good[1].shown, good[1].error) == ("2026-11-25", None) and bad[1].error
+
+
+def test_what_many_records_share_is_no_key(app):
+    one = sent([["name", "remarks"], ["甲", "x"]])
+    with pytest.raises(Broken, match="“Remarks” tells no record from another"):
+        drafts.choose(one.id, keys=["remarks"])
 
 
 @pytest.mark.parametrize(
