@@ -52,9 +52,11 @@ ONE = "SELECT c.*, p.name FROM client c LEFT JOIN person p ON p.id = c.owner_id 
 CONTACTS = "SELECT id, name, phones, email FROM contact WHERE client_id = :id"
 PEOPLE = "SELECT id, name FROM person ORDER BY name LIMIT 200"
 WRITTEN = ["name", "category", "source", "status", "phones", "owner_id"]
+# One parameter has one type on PostgreSQL, wherever it stands.
+NAME = "CAST(:name AS varchar)"
 INSERT = (
     f"INSERT INTO client ({', '.join(WRITTEN)}, version, created_at, changed_at, title_key, tokens)"
-    f" VALUES ({', '.join(':' + one for one in WRITTEN)}, 1, :now, :now, :name, {':name' if SQLITE else 'to_tsvector(:name)'}) RETURNING id"
+    f" VALUES ({', '.join(':' + one for one in WRITTEN)}, 1, :now, :now, {NAME}, {NAME if SQLITE else f'to_tsvector({NAME})'}) RETURNING id"
 )
 UPDATE = "UPDATE client SET phones = :phones, version = version + 1, changed_at = :now WHERE id = :id RETURNING version"
 AUDIT = "INSERT INTO audit (client_id, who, at, what) VALUES (:id, :who, :now, :what)"
