@@ -116,7 +116,9 @@ def _export(chosen: Any) -> int:
 
     with house(title=f"Export of {chosen.model}", as_login=chosen.login):
         _model(chosen.model)
-        # On SQLite nobody could write until the last row is out.
+        # Settings and the person were read in a transaction that might write: with it open, on SQLite, nobody could
+        # write until the last row is out, not even this export its own line in the journal.
+        db.session.commit()
         db.read_only()
         told = run_export(chosen.model, chosen.file, fields=[one.strip() for one in chosen.fields.split(",") if one.strip()], progress=say)
         print(told)

@@ -40,6 +40,7 @@ def test_eight_processes_write_one_record_and_no_update_is_lost(office: Office, 
     assert len(rows) == PROCESSES * TIMES and rows == sorted(rows, key=lambda one: one.id)
     seen = [json.loads(one.changes)["amount"] for one in rows]
     assert all(float(after[0]) == float(before[1]) for before, after in zip(seen, seen[1:], strict=False)), "a change built on an old value"
-    late = took[int(len(took) * 0.95)]
-    print(f"p95 {late * 1000:.0f} ms, median {took[len(took) // 2] * 1000:.0f} ms on {db.engine.dialect.name}")
-    assert late < 0.2, f"p95 was {late * 1000:.0f} ms, the median {took[len(took) // 2] * 1000:.0f} ms"
+    late, median = took[int(len(took) * 0.95)], took[len(took) // 2]
+    print(f"p95 {late * 1000:.0f} ms, median {median * 1000:.0f} ms on {db.engine.dialect.name}")
+    # Turns are taken: nobody waits for longer than it takes to let each of the others pass once.
+    assert late < PROCESSES * median, f"p95 was {late * 1000:.0f} ms, the median {median * 1000:.0f} ms"
