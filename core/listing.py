@@ -56,8 +56,8 @@ def page(
     """One page of ``model`` as the acting person may see it.
 
     ``order`` is a field name or several, ``-`` before one turns it round; NULLs come last either way. ``after`` and
-    ``before`` take a mark of an earlier page. With ``columns``, rows are light: named tuples of ``id`` and these fields
-    by `Field.key`, instead of records. Raises `Broken` with a sentence for whatever cannot be understood.
+    ``before`` take a mark of an earlier page. With ``columns``, rows are light: named tuples that have ``id`` and these
+    fields, several links excepted, for `Field.get`. Raises `Broken` with a sentence for whatever cannot be understood.
     """
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_ROWS:
         raise Broken(_("A page has 1 to %(count)s rows.", count=MOST_ROWS))
@@ -94,7 +94,8 @@ def _picked(model: Any, columns: Iterable[str] | None) -> list[Any]:
     if columns is None:
         return [model]
     fields = [field_named(name, model) for name in columns if name != "id"]
-    return [model.id.label("id"), *(one.column(model).label(one.key) for one in fields if one.kind.name != "links")]
+    stored = [getattr(model, one.key).label(one.key) for one in fields if not one.custom and one.kind.name != "links"]
+    return [model.id.label("id"), *stored, *([model.custom.label("custom")] if any(one.custom for one in fields) else [])]
 
 
 def id_among(column: Any, ids: Sequence[int]) -> Any:

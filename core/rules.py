@@ -91,6 +91,8 @@ class Rights:
         self.departments: set[int] = set()
         self.below: set[int] = set()
         self.teams: set[int] = set()
+        self.kind: tuple[Any, ...] = ()
+        """Level, roles, granted rights and what models have something shared: whoever has the same may reach the same models."""
         self._role_ids: dict[str, int] = {}
         self._role_rows: dict[tuple[str, str], dict[int, tuple[set[str], bool, int]]] = {}
         self._field_rows: dict[tuple[str, int, str], str] = {}
@@ -121,7 +123,9 @@ class Rights:
                 self.below.add(place)
         places_of = {"departments": sorted(self.departments), "teams": sorted(self.teams)}
         facts = {**me, **places_of, "roles": list(self.roles) or [0], "moment": now()}
-        for kind, owner, model, word, text, flag, row_id in db.session.execute(rows, facts, execution_options=QUIET):
+        granted = db.session.execute(rows, facts, execution_options=QUIET).all()
+        self.kind = self.level, tuple(self.roles), tuple(sorted(map(tuple, granted)))
+        for kind, owner, model, word, text, flag, row_id in granted:
             if kind == "r":
                 self._role_rows.setdefault((model, word), {})[owner] = (set(text.split()) - {"none"}, bool(flag), row_id)
             elif kind == "s":

@@ -27,6 +27,7 @@ from core.settings import is_set, setting
 from core.state import generation
 from core.transfer.reading import LARGEST_FILE
 from core.web import health, sessions
+from core.web.folding import LanguageApp
 from core.web.security import Unauthorized, nobody
 
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -45,7 +46,7 @@ ADDRESS_IN_DIGITS = re.compile(r"(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:.]+\])", re.IG
 csrf = CSRFProtect()
 
 
-class Mortise(Flask):
+class Mortise(LanguageApp):
     """Flask, with the request's one commit before its answer leaves: a commit that fails becomes an error page."""
 
     def dispatch_request(self) -> Any:
