@@ -127,11 +127,15 @@ def _sqlite_habits(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
-        if connection.get_execution_options().get("mortise_read_only"):
-            connection.exec_driver_sql("PRAGMA query_only=ON")
-            connection.exec_driver_sql("BEGIN")
+        read_only = bool(connection.get_execution_options().get("mortise_read_only"))
+        # Straight to the driver: on its way through SQLAlchemy such a word takes as long as the statement of a page.
+        raw: Any = connection.connection.driver_connection
+        if connection.info.get("read_only") is not read_only:
+            raw.execute(f"PRAGMA query_only={'ON' if read_only else 'OFF'}")
+            connection.info["read_only"] = read_only
+        if read_only:
+            raw.execute("BEGIN")
         else:
-            connection.exec_driver_sql("PRAGMA query_only=OFF")
             # Two requests that read first and write later can neither dead-lock nor lose an update (DESIGN 9).
             _wait_for_turn(connection)
 

@@ -42,25 +42,24 @@ ABOVE = {"read": "read", "print": "read", "export": "export"}
 
 
 @cache
-def _statements() -> tuple[Any, Any, Any]:
-    """The three statements that load a person's rights; made once, since building them costs more than running them."""
+def _statements() -> tuple[Any, Any]:
+    """The two statements that load a person's rights; made once, since building them costs more than running them."""
     me, roles = bindparam("user_id"), bindparam("roles", expanding=True)
     user, role = MortiseUser.__table__, RoleRow.__table__
-    people = (
-        select(user.c.level, role.c.id, role.c.name)
-        .select_from(user)
-        .outerjoin(assoc_user_role, assoc_user_role.c.user_id == user.c.id)
-        .outerjoin(role, or_(role.c.id == assoc_user_role.c.role_id, role.c.name == EVERYONE))
-        .where(user.c.id == me, user.c.active.is_(True))
-    )
     post, department, members = Post.__table__, Department.__table__, Team.members.property.secondary
     own = (
         select(post.c.department_id.label("own"), post.c.department_id.label("id")).where(post.c.user_id == me).cte("mine", recursive=True)
     )
     tree = own.union(select(own.c.own, department.c.id).join(own, department.c.parent_id == own.c.id))
     places = union_all(
-        select(literal("d").label("kind"), tree.c.own, tree.c.id),
-        select(literal("t"), members.c.left_id, members.c.left_id).where(members.c.right_id == me),
+        select(literal("l").label("kind"), user.c.id.label("one"), literal(0).label("other"), user.c.level.label("word")).where(
+            user.c.id == me, user.c.active.is_(True)
+        ),
+        select(literal("o"), role.c.id, literal(0), role.c.name).where(
+            or_(role.c.name == EVERYONE, role.c.id.in_(select(assoc_user_role.c.role_id).where(assoc_user_role.c.user_id == me)))
+        ),
+        select(literal("d"), tree.c.own, tree.c.id, literal("")),
+        select(literal("t"), members.c.left_id, members.c.left_id, literal("")).where(members.c.right_id == me),
     )
     share = Share.__table__
     # Only which models have something that is shared with the person: most have nothing, and their filter is then one column.
@@ -78,11 +77,11 @@ def _statements() -> tuple[Any, Any, Any]:
         ),
         select(literal("s"), literal(0), share.c.model, literal(""), literal(""), literal(False), literal(0)).where(given).distinct(),
     )
-    return people, places, rows
+    return places, rows
 
 
 class Rights:
-    """All rights of one person, loaded once a request by three statements."""
+    """All rights of one person, loaded once a request by two statements."""
 
     def __init__(self, user_id: int | None) -> None:
         self.user_id = user_id
@@ -107,24 +106,26 @@ class Rights:
             self._load(user_id)
 
     def _load(self, user_id: int) -> None:
-        people, places, rows = _statements()
+        places, rows = _statements()
         me = {"user_id": user_id}
-        found = db.session.execute(people, me, execution_options=QUIET).all()
-        if not found:
+        found = db.session.execute(places, me, execution_options=QUIET).all()
+        level = next((word for kind, _one, _other, word in found if kind == "l"), None)
+        if level is None:
             return
-        self.level = found[0].level
-        self.roles = {row.id: row.name for row in found if row.id is not None}
-        self._role_ids = {name: role_id for role_id, name in self.roles.items()}
-        for kind, mine, place in db.session.execute(places, me, execution_options=QUIET):
-            if kind == "t":
-                self.teams.add(mine)
-            else:
-                self.departments.add(mine)
-                self.below.add(place)
+        self.level = level
+        for kind, one, other, word in found:
+            if kind == "o":
+                self.roles[one] = word
+                self._role_ids[word] = one
+            elif kind == "t":
+                self.teams.add(one)
+            elif kind == "d":
+                self.departments.add(one)
+                self.below.add(other)
         places_of = {"departments": sorted(self.departments), "teams": sorted(self.teams)}
         facts = {**me, **places_of, "roles": list(self.roles) or [0], "moment": now()}
         granted = db.session.execute(rows, facts, execution_options=QUIET).all()
-        self.kind = self.level, tuple(self.roles), tuple(sorted(map(tuple, granted)))
+        self.kind = self.level, frozenset(self.roles), frozenset(("s", one[2]) if one[0] == "s" else tuple(one) for one in granted)
         for kind, owner, model, word, text, flag, row_id in granted:
             if kind == "r":
                 self._role_rows.setdefault((model, word), {})[owner] = (set(text.split()) - {"none"}, bool(flag), row_id)

@@ -20,6 +20,11 @@ from core.rules import visible_ids
 from core.titles import know_titles, titles
 from core.web.views import view_of
 
+PLAIN = ("text", "code", "phone", "email")
+"""Kinds whose values are shown as they are stored."""
+OFTEN = ("link", "choice", "yesno", "date")
+"""Kinds of which many records have the same value."""
+
 
 @dataclass(slots=True)
 class Tag:
@@ -144,21 +149,31 @@ class Shown:
         return self.column(one)(record)
 
     def column(self, one: Field) -> Callable[[Any], Cell]:
-        """`cell` for a whole column: what several records have in common is drawn once."""
-        draw, links, get, known = self._draw[one.name], self._links.get(one.name), one.getter, {}
-        empty, often = Cell(num=one.kind.align == "end"), one.kind.name in ("link", "choice", "yesno", "date")
+        """`cell` for a whole column."""
+        draw, links, get, empty = self._draw[one.name], self._links.get(one.name), one.getter, Cell(num=one.kind.align == "end")
 
         def cell(record: Any) -> Cell:
             value = get(record) if links is None else links.get(record.id)
-            if value is None or value == "" or value == []:
-                return empty
-            if not often:
-                return draw(value)
-            if value not in known:
-                known[value] = draw(value)
-            return known[value]
+            return empty if value is None or value == "" or value == [] else draw(value)
 
         return cell
+
+    def html(self, one: Field) -> Callable[[Any], str]:
+        """The HTML of a whole column's cells; what is plain text, or was drawn for an earlier record, takes no `Cell`."""
+        draw, get, known = self.column(one), one.getter, {}
+        if one.kind.name in PLAIN and not one.translated and self.view.options(one.name) is None:
+            nothing = Cell().__html__()
+            return lambda record: escape(value) if (value := get(record)) else nothing
+        if one.kind.name not in OFTEN:
+            return lambda record: draw(record).__html__()
+
+        def html(record: Any) -> str:
+            value = get(record)
+            if value not in known:
+                known[value] = draw(record).__html__()
+            return known[value]
+
+        return html
 
     def _drawing(self, one: Field, linked: dict[str, set[int]]) -> Callable[[Any], Cell]:
         """How a value of this field that is there becomes a cell."""

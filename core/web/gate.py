@@ -102,8 +102,8 @@ def enter() -> Response | None:
     safe = request.method in SAFE
     # Who asks is read before the writing transaction starts: reading a slow client's form must not hold SQLite's lock.
     db.read_only()
-    health.look_again(generation())
     person = _person()
+    health.look_again(generation())
     who = actor()
     who.language = chosen_language(person)
     who.zone = (person.zone if person else None) or setting("firm.zone")

@@ -64,7 +64,7 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
         may_share_columns=bool(may("edit", Setting)),
         export_url=address(f"{path}_export/ask", **state) if may("export", model) else "",
         export_action=f"{path}_export/ask",
-        rows=rows_of(model, fields, found.rows),
+        rows=found.rows,
         grouped=grouped,
         group_choices=choices(model, view.fields()),
         group_names=[key.name for key in grouped.keys] if grouped else [],
@@ -83,7 +83,7 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
         table=model.__tablename__,
     )
     page.ticks = bool(page.actions or page.export_url)
-    page.drawn = drawn(page.rows, fields, page.ticks)
+    page.drawn = drawn(model, fields, found.rows, page.ticks)
     page.facets = facets(tree, known)
     for facet in page.facets:
         facet.remove_url = address(path, **{**state, "filter": facet.rest})
@@ -120,7 +120,7 @@ def more_rows(view: View, query: dict[str, str]) -> SimpleNamespace:
     state = {"filter": write_filter(tree), "q": words, "order": order}
     ticks = bool(list_actions(view)) or bool(may("export", model))
     return SimpleNamespace(
-        drawn=drawn(rows_of(model, fields, found.rows), fields, ticks),
+        drawn=drawn(model, fields, found.rows, ticks),
         note=note,
         more_url=address(path, **state, after=found.next) if found.next else "",
         width=len(fields) + ticks,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from types import SimpleNamespace
@@ -36,39 +36,38 @@ def cards(fields: list[Field]) -> dict[str, str]:
 
 @dataclass(slots=True)
 class Row:
-    """One record of a list; the first cell is its title."""
+    """One record of a related list; the first cell is its title."""
 
-    id: int
     title: str
     url: str
     cells: list[Cell]
 
 
-def rows_of(model: type, fields: Sequence[Field], found: Iterable[Any]) -> list[Row]:
+def rows_of(model: type, fields: Sequence[Field], found: Sequence[Any]) -> list[Row]:
     """Records, or the light rows of `core.listing.page`, as rows of cells."""
-    found = list(found)
     shown, table = Shown(model, fields, found), model.__tablename__  # type: ignore[attr-defined]
     columns = [shown.column(one) for one in fields]
     made = []
     for record in found:
         cells = [draw(record) for draw in columns]
-        made.append(Row(record.id, cells[0].text or f"#{record.id}", record_url(table, record.id), cells))
+        made.append(Row(cells[0].text or f"#{record.id}", record_url(table, record.id), cells))
     return made
 
 
-def drawn(rows: Sequence[Row], fields: Sequence[Field], ticks: bool) -> Markup:
-    """The rows of a list's table; with ``ticks`` each begins with a box to select it by."""
-    places, select = cards(list(fields)), escape(_("Select %(title)s", title="\0"))
-    opening = [_opening(one, place, places.get(one.name, "")) for place, one in enumerate(fields)]
+def drawn(model: type, fields: Sequence[Field], found: Sequence[Any], ticks: bool) -> Markup:
+    """The rows of a list's table; the first cell is the title, and with ``ticks`` each row begins with a box to select it by."""
+    shown, places, url = Shown(model, fields, found), cards(list(fields)), f"/{model.__tablename__}/"  # type: ignore[attr-defined]
+    name, columns = shown.column(fields[0]), [shown.html(one) for one in fields[1:]]
+    opening = [_opening(one, place, places.get(one.name, "")) for place, one in enumerate(fields) if place]
     box = '<td class="m-check"><input class="form-check-input" type="checkbox" name="ids" value="{}" aria-label="{}"></td>'
+    select = escape(_("Select %(title)s", title="\0"))
     made = []
-    for row in rows:
-        title = escape(row.title)
-        made.append("<tr data-row>")
-        if ticks:
-            made.append(box.format(row.id, select.replace("\0", title)))
-        made.append(f'<th scope="row"><a class="m-clip m-cell-title" href="{row.url}">{title}</a></th>')
-        made += [f"{opening[place]}{cell.__html__()}</span></td>" for place, cell in enumerate(row.cells) if place]
+    for record in found:
+        number = record.id
+        title = escape(name(record).text or f"#{number}")
+        made.append(f"<tr data-row>{box.format(number, select.replace(chr(0), title))}" if ticks else "<tr data-row>")
+        made.append(f'<th scope="row"><a class="m-clip m-cell-title" href="{url}{number}">{title}</a></th>')
+        made += [f"{begin}{draw(record)}</span></td>" for begin, draw in zip(opening, columns, strict=True)]
         made.append("</tr>\n")
     return Markup("".join(made))  # noqa: S704
 
