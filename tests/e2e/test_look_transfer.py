@@ -80,8 +80,8 @@ def _unreadable(page: Any) -> None:
 STATES: dict[str, Callable[[Any], None]] = {
     "import": at("/crm_client/_import"), "import reading": _reading, "import columns": _matched, "import dry run": _tried,
     "import unreadable": _unreadable, "import result": _imported, "import wrong row": _wrong_row, "import undo": _undo,
-    "export": at("/crm_client/_export/ask"), "jobs": at("/jobs/"), "jobs failed": at("/jobs/?state=dead"),
-    "jobs none": at("/jobs/?state=cancelled"),
+    "export": at("/crm_client/_export/ask"), "jobs": at("/jobs/"), "jobs running": at("/jobs/?state=running"),
+    "jobs failed": at("/jobs/?state=dead"), "jobs none": at("/jobs/?state=cancelled"),
 }  # fmt: skip
 
 
