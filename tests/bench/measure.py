@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from tests.bench.figures import processor
 from tests.bench.house import House
 from tests.bench.probe import look
 from tests.bench.work import Work
@@ -197,12 +198,11 @@ def _measured(now: Running, work: Work, turns: int, warm: int, ours: Way, floor:
 
 def _processor(master: int) -> float:
     """Seconds of the processor that the workers of a gunicorn have had so far; 0 where the system does not tell (macOS)."""
-    total = 0
+    total = 0.0
     for place in Path("/proc").glob(f"{master}/task/*/children"):
         for worker in place.read_text().split():
-            for thread in Path(f"/proc/{worker}/task").glob("*/schedstat"):
-                total += int(thread.read_text().split()[0])
-    return total / 1e9
+            total += processor(int(worker))
+    return total
 
 
 def _points(seconds: list[float]) -> tuple[float, float]:

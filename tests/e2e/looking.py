@@ -146,7 +146,7 @@ def look(page: Any, name: str, language: str, shots: Path) -> list[str]:
 
 
 def look_at(firm: Firm, states: dict[str, Callable[[Any], None]], language: str, shots: Path, who: str = "admin") -> Any:
-    """Bring one page after the other into its state and look at it; fails with all that is wrong, returns the last page."""
+    """Bring one page after the other into its state and look at it; fails with all that is wrong, returns the page, still open."""
     firm.faults.clear()
     page = firm.sign_in(firm.visitor(language=language), who)
     page.on("dialog", lambda dialog: dialog.accept())

@@ -65,4 +65,4 @@ STATES: dict[str, Callable[[Any], None]] = {
 
 @each_language
 def test_forms_fit_are_accessible_and_speak_one_language(firm_to_look_at: Firm, shots: Path, language: str) -> None:
-    look_at(firm_to_look_at, STATES, language, shots)
+    look_at(firm_to_look_at, STATES, language, shots).context.close()

@@ -50,7 +50,7 @@ DOORS: dict[str, Callable[[Any], None]] = {
 
 @each_language
 def test_the_first_pages_fit_are_accessible_and_speak_one_language(firm_to_look_at: Firm, shots: Path, language: str) -> None:
-    look_at(firm_to_look_at, STATES, language, shots)
+    look_at(firm_to_look_at, STATES, language, shots).context.close()
 
 
 @each_language
@@ -63,9 +63,11 @@ def test_the_sign_in_page_fits_is_accessible_and_speaks_one_language(firm_to_loo
     page.keyboard.press("Enter")
     page.wait_for_selector("#error")
     found += look(page, "sign-in refused", language, shots)
+    page.context.close()
     assert not found, "\n".join(found)
 
 
 def test_a_salesperson_sees_no_door_that_is_shut(firm_to_look_at: Firm, shots: Path) -> None:
     page = look_at(firm_to_look_at, DOORS, "zh_Hans", shots, who="li.wei")
     assert page.locator("a[href*='/settings']").count() == 0
+    page.context.close()
