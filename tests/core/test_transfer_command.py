@@ -52,10 +52,11 @@ def test_ten_thousand_rows_come_in_once_whatever_the_encoding_and_go_out_again(p
     assert done.processor < 30, "an import should take some seconds"
 
 
+@pytest.mark.slow
 def test_an_import_that_was_killed_goes_on_without_doubling(tmp_path):
     place = new("sqlite", tmp_path, "killed")
     place.must("migrate", "--no-copy")
-    made = firm(4000, seed=11)
+    made = firm(2500, seed=11)
     path = made.write(tmp_path / "clients.csv")
     running = place.start("import", "crm_client", path)
     for _wait in range(600):
