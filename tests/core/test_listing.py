@@ -57,6 +57,7 @@ def _walked(order: Any, limit: int, **question: Any) -> list[int]:
         mark = one.next
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     order=st.lists(st.tuples(st.sampled_from(SORTED_BY), st.sampled_from(["", "-"])), min_size=1, max_size=4, unique_by=lambda one: one[0]),
