@@ -72,7 +72,9 @@ class _Work:
             [lines[at].values for at in good], keys=self.chain, skip=self.one.known == "skip", lines=before, earlier=self.earlier
         )
         answers |= dict(zip(good, done, strict=True))
-        self._forgive({at: memory[lot[at].line] for at, one in answers.items() if one.errors and lot[at].line in memory}, answers)
+        # Found by its key and refused, a row is wrong now, however it fared before: perhaps one may not change that record.
+        wrong = (at for at, one in answers.items() if one.errors and one.record is None and lot[at].line in memory)
+        self._forgive({at: memory[lot[at].line] for at in wrong}, answers)
         return [answers[at] for at in range(len(lot))]
 
     def _forgive(self, wrong: dict[int, int], answers: dict[int, Done]) -> None:

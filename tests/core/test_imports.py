@@ -14,7 +14,7 @@ from core.errors import Asleep, Broken, Conflict, Missing, Refused
 from core.journal import journal
 from core.model import model_of
 from core.numbering import NumberRule
-from core.people import FieldRight, RoleRow
+from core.people import FieldRight, RoleRight, RoleRow
 from core.search import core_search
 from core.testing import both_databases
 from core.transfer import drafts, import_jobs, run_import
@@ -148,6 +148,25 @@ def test_a_line_that_was_imported_before_is_only_known_to_whom_the_record_is_vis
         ran(sent(rows))
     with as_person(wang):
         assert counts(ran(sent(rows))) == (1, 0, 0, 0, 0)
+
+
+@both_databases
+def test_a_row_found_by_its_key_and_refused_is_wrong_although_the_line_came_before(app, create, create_user):
+    rows = [["code", "name", "phones"], ["K1", "new name", "nothing"], ["K2", "other", ""]]
+    first = ran(sent(rows))
+    drafts.fix_row(first.id, 2, {"phones": ""})
+    # Somebody sees that client, and may not change it.
+    porter = create_user("porter", roles=["Porter"])
+    role = db.session.scalars(select(RoleRow).where(RoleRow.name == "Porter")).one()
+    for verb, scopes in {"read": "all", "create": "all", "import": "all", "edit": "own"}.items():
+        create(RoleRight, role=role, model="crm_client", verb=verb, scopes=scopes)
+    known = {row["code"]: row["id"] for row in everything()}
+    records(model_of("crm_client")).edit(known["K2"], {"name": "changed since"})
+    with as_person(porter):
+        one = ran(sent(rows))
+        told = {row.line: (row.state, row.errors) for row in drafts.rows(one.id)}
+    assert told[3][0] == "refused" and told[3][1], told
+    assert told[2] == ("same", {}), "wrong in the file, corrected in an earlier import: known"
 
 
 def test_known_records_may_be_left_as_they_are(app, create):
