@@ -17,7 +17,7 @@ from core.numbering import NumberRule
 from core.people import FieldRight, RoleRight, RoleRow
 from core.search import core_search
 from core.testing import both_databases
-from core.transfer import drafts, import_jobs, run_import
+from core.transfer import drafts, import_jobs, reverting, run_import
 from core.transfer.draft_tables import KEPT_FOR, core_import, core_import_row
 from core.transfer.import_jobs import forget_old_lines
 from tests.core.drafting import checked, counts, ran, sent, work
@@ -273,6 +273,31 @@ def test_what_was_changed_since_stays_and_is_told(app, create_user):
         one = drafts.revert(one.id)
     assert one.state == "reverted" and "1 record has been changed since; it stays." in one.sentence
     assert [row["name"] for row in everything()] == ["b"]
+
+
+@both_databases
+def test_what_stays_is_counted_over_attempts_that_died(app, monkeypatch):
+    one = ran(sent([["name"], *([f"client {n}"] for n in range(1300))]))
+    for place in (3, 1290):
+        records(model_of("crm_client")).edit(everything()[place]["id"], {"remarks": "looked at"})
+    drafts.revert(one.id)
+    real, calls = reverting.undo_part, []
+
+    def dies_once(*args):
+        calls.append(1)
+        if len(calls) == 2:
+            raise OSError("the disk is full")
+        return real(*args)
+
+    monkeypatch.setattr(reverting, "undo_part", dies_once)
+    work()
+    half = drafts.draft(one.id)
+    assert half.state == "reverting" and "1 record has been changed since" in half.sentence and 0 < half.job_done < 1300
+    db.session.execute(update(jobs.core_job).where(jobs.core_job.c.id == half.job_id).values(due_at=now()))
+    work()
+    over = drafts.draft(one.id)
+    assert (over.state, count()) == ("reverted", 2) and "2 records have been changed since" in over.sentence
+    assert over.job_done == 1300, "and what the first attempt did is counted"
 
 
 def test_only_whoever_made_it_and_administrators_see_an_import_and_take_it_back(app, create_user, clock):
