@@ -352,5 +352,5 @@ def _hand_over(import_id: int, job_id: int, state: str) -> None:
 
 def _row_of(one: Draft, row: Any) -> DraftRow:
     cells = json.loads(row.cells) if row.cells else []
-    errors = json.loads(row.errors) if row.errors else {}
-    return DraftRow(row.line, cells, row.state, row.expected, row.record_id, matched_by(model_of(one.model), row.matched), errors)
+    matched = matched_by(model_of(one.model), row.matched)
+    return DraftRow(row.line, cells, row.state, row.expected, row.record_id, matched, chunks.errors_of(row.errors))

@@ -18,7 +18,7 @@ from core.jobs import look
 from core.model import fields_of, model_of
 from core.spelling import from_serial
 from core.transfer.cells import defused, plain
-from core.transfer.chunks import words
+from core.transfer.chunks import errors_of, words
 from core.transfer.draft_tables import core_import_row
 from core.transfer.facts import Draft
 
@@ -45,7 +45,7 @@ def wrong_lines(one: Draft) -> Iterator[bytes]:
                 # A CSV file cannot say that its bare numbers count from 1904.
                 if name in dates and place < len(cells) and (moment := from_serial(cells[place], since_1904=True)):
                     cells[place] = moment.isoformat(" ")
-            reason = words(model, json.loads(row.errors) if row.errors else {})
+            reason = words(model, errors_of(row.errors))
             # What was too much stays visible, behind the reason.
             whole = [*(cells + [""] * width)[:width], reason, *cells[width:]]
             writer.writerow([defused(plain(cell)) for cell in whole])

@@ -1,6 +1,7 @@
 """Imports step by step, as screens drive them: draft rows, columns, dry run, jobs, cancel, correction, taking back, memory."""
 
 import io
+import re
 from datetime import timedelta
 
 import pytest
@@ -298,6 +299,24 @@ def test_what_stays_is_counted_over_attempts_that_died(app, monkeypatch):
     over = drafts.draft(one.id)
     assert (over.state, count()) == ("reverted", 2) and "2 records have been changed since" in over.sentence
     assert over.job_done == 1300, "and what the first attempt did is counted"
+
+
+@both_databases
+def test_what_is_wrong_is_told_to_each_reader_in_his_language(app, create_user):
+    wang, chief = create_user("wang", level="administrator", language="zh_Hans"), create_user("chief", level="administrator")
+    rows = [["名称", "手机", "来源"], ["", "13800138000", "网站"], ["乙", "电话", "天上"], ["丙", "", "", "多"]]
+    with as_person(wang, "zh_Hans"):
+        one = ran(sent(rows, "名单.csv"))
+        chinese = [row.errors for row in drafts.rows(one.id)]
+    assert "天上" in chinese[1]["source"] and not any(re.search("[a-z]{4}", text) for each in chinese for text in each.values())
+    with as_person(chief):
+        english = [row.errors for row in drafts.rows(one.id)]
+        file = b"".join(drafts.wrong_file(one.id)).decode()
+    assert english[0] == {"name": "“Name” is needed."} and "is not a phone number" in english[1]["phones"]
+    assert "“天上” is not one of the options" in english[1]["source"]
+    assert english[2][""].startswith("This line (4) has more cells than the heading")
+    assert all(text in file for text in ("“Name” is needed.", "is not a phone number", "This line (4) has more cells"))
+    assert [set(each) for each in english] == [set(each) for each in chinese]
 
 
 def test_only_whoever_made_it_and_administrators_see_an_import_and_take_it_back(app, create_user, clock):
