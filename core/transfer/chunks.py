@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ARRAY, Integer, Text, bindparam, select, text, update
 
 from core import journal
-from core.context import actor, now
+from core.context import look_again, now
 from core.db import among, db
 from core.errors import Broken, Conflict, Refused
 from core.i18n import Notes, as_made, noting, retold
@@ -50,9 +50,7 @@ class _Work:
 
     def look_again(self) -> None:
         """Each chunk is judged by the rights and switches of now, not by those of when a long import began."""
-        memo = actor().memo
-        for name in [name for name in memo if name not in ("batch_id", "undoes")]:
-            del memo[name]
+        look_again()
         self.gate = records(self.gate.model)
         if not (verdict := may("import", self.gate.model)):
             raise Refused(_("You may not import %(label)s.", label=model_label(self.gate.model, many=True)), verdict)
