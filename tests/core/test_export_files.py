@@ -199,6 +199,19 @@ def test_what_one_may_read_but_not_export_is_neither_counted_nor_written(app, cr
     assert '"rows":[null,1]' in journalled("export")[-1]["changes"]
 
 
+@both_databases
+def test_ticked_records_pass_the_gate_at_once_and_in_the_job(app, create_user, login_as, create, monkeypatch):
+    li = granted(create_user("li"), "read", "export", scopes="own")
+    mine, theirs = create("crm_client", name="mine", owner=li), create("crm_client", name="theirs")
+    browser = login_as(li)
+    ids = [theirs.id, mine.id, 999_999]
+    job_id = asked(browser, rows="ticked", ids=ids)
+    assert run(job_id).state == "done" and [row[0] for row in sheet(fetched(browser, job_id))[1:]] == ["mine"]
+    monkeypatch.setattr("core.web.export_pages.AT_ONCE", {"csv": 10, "xlsx": 10})
+    answer = browser.post("/crm_client/_export", data={"format": "csv", "rows": "ticked", "ids": ids}, buffered=True)
+    assert [row[0] for row in lines(answer)[1:]] == ["mine"]
+
+
 def test_while_its_addon_sleeps_there_is_no_file(app, chief, create):
     create("crm_client", name="a")
     job_id = asked(chief)

@@ -21,7 +21,7 @@ from core.testing import both_databases
 from core.transfer import drafts, import_jobs, reverting, run_import
 from core.transfer.draft_tables import KEPT_FOR, core_import, core_import_row
 from core.transfer.import_jobs import forget_old_lines
-from tests.core.drafting import checked, counts, ran, sent, work
+from tests.core.drafting import before_chunk, checked, counts, ran, sent, work
 from tests.core.sheets import as_person, count, everything, journalled, write
 from tests.firm import firm
 
@@ -178,21 +178,6 @@ def test_known_records_may_be_left_as_they_are(app, create):
 
 
 # -- stopping, going on, taking back ----------------------------------------------------------------------------------
-
-
-def before_chunk(monkeypatch, number, do):
-    """Call ``do`` before the chunk of this number is stored."""
-    from core.transfer import chunks
-
-    store, seen = chunks._Work.store, []
-
-    def counted(self, lot, lines):
-        seen.append(lot)
-        if len(seen) == number:
-            do()
-        return store(self, lot, lines)
-
-    monkeypatch.setattr(chunks._Work, "store", counted)
 
 
 @both_databases
