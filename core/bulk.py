@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import func, update
 
-from core.context import actor, now
+from core.context import actor, look_again, now
 from core.db import db
 from core.errors import Asleep, Busy, Problem, Refused
 from core.filters import compile_filter
@@ -28,7 +28,7 @@ FEWEST = 50
 NAMED = 5
 """So many refused records are named with the reason; the others are counted."""
 
-Deed = Callable[[list[int]], None]
+Deed = Callable[[list[int]], object]
 """Does it with these records, all or none; raises `Problem` with the sentence that says why not."""
 
 
@@ -108,9 +108,9 @@ class Walk:
 
     def run(self) -> None:
         """Do it with all of them, until there are no more or somebody asks to stop."""
-        while not cancelled() and not self._taken_back():
-            # A batch block of its own for each chunk: its rights are those of now, not those of when the job began.
-            with batch(self.title, known=self.state["batch"]):
+        with batch(self.title, known=self.state["batch"]):
+            while not cancelled() and not self._taken_back():
+                look_again()
                 if not (verdict := may("bulk", self.model)):
                     raise Refused(_("You may change these records one by one only, not many at once."), verdict)
                 ids = next_ids(self.model, **self.question, after=self.state["position"], last=self.last, limit=self.size)

@@ -62,6 +62,13 @@ def acting(new: Actor) -> Iterator[Actor]:
         _current.reset(token)
 
 
+def look_again() -> None:
+    """Forget what the acting person has learnt: long work asks rights and switches anew before each chunk. Its batch stays."""
+    memo = actor().memo
+    for name in [name for name in memo if name not in ("batch_id", "undoes")]:
+        del memo[name]
+
+
 @contextmanager
 def system(reason: str = "") -> Iterator[Actor]:
     """Run a block with the system's eyes: every row is visible, no right is asked, the journal still says who acted.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gettext as _gettext
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -74,7 +76,10 @@ def gettext(message: str, **values: Any) -> str:
         # Titles that people gave to things come here, too: they may not fill the memory.
         if len(known) < MOST_KNOWN:
             known[message] = found
-    return found % values if values else found
+    said = found % values if values else found
+    if (notes := _notes.get()) is not None:
+        notes[said] = [message, values]
+    return said
 
 
 gettext.foldable = True  # type: ignore[attr-defined]  # a template's fixed sentences become part of it, see core/web/folding.py
@@ -82,7 +87,53 @@ gettext.foldable = True  # type: ignore[attr-defined]  # a template's fixed sent
 
 def ngettext(one: str, many: str, count: int, **values: Any) -> str:
     """The form of the sentence for ``count``, which is available as ``%(count)s``."""
-    return catalogue(actor().language).ngettext(one, many, count) % {"count": count, **values}
+    said = catalogue(actor().language).ngettext(one, many, count) % {"count": count, **values}
+    if (notes := _notes.get()) is not None:
+        notes[said] = [one, values, many, count]
+    return said
+
+
+# -- sentences that are kept and read by somebody else ------------------------------------------------------------------
+
+Notes = dict[str, list[Any]]
+_notes: ContextVar[Notes | None] = ContextVar("mortise_notes", default=None)
+
+
+@contextmanager
+def noting() -> Iterator[Notes]:
+    """Inside, what each sentence was made of is noted, so that `as_made` can keep it for readers of other languages."""
+    notes: Notes = {}
+    token = _notes.set(notes)
+    try:
+        yield notes
+    finally:
+        _notes.reset(token)
+
+
+def as_made(said: Any, notes: Notes) -> Any:
+    """A sentence as JSON keeps it: its English words and what is filled in; one that nobody noted as it is."""
+    if not isinstance(said, str):
+        return said if said is None or isinstance(said, (bool, int, float)) else str(said)
+    if said not in notes:
+        return str.__str__(said)
+    message, values, *many = notes[said]
+    if message is None:
+        return [None, [as_made(value, notes) for value in values]]
+    # What is nothing but its one value is not made of itself.
+    return [message, {name: str(value) if value == said else as_made(value, notes) for name, value in values.items()}, *many]
+
+
+def retold(made: Any) -> Any:
+    """What `as_made` gave, in the acting person's language."""
+    if not isinstance(made, list):
+        return made
+    message, values, *many = made
+    if message is None:
+        return listed(map(retold, values))
+    filled = {name: retold(value) for name, value in values.items()}
+    return ngettext(message, *many, **filled) if many else gettext(message, **filled)
+
+
 
 
 class Lazy(str):
@@ -116,7 +167,11 @@ def t(label: str) -> str:
 
 def listed(words: Iterable[str]) -> str:
     """Words one after the other, with the sign between them that the acting person's language uses."""
-    return gettext(", ").join(words)
+    words = list(words)
+    said = gettext(", ").join(words)
+    if (notes := _notes.get()) is not None and len(words) > 1:
+        notes[said] = [None, words]
+    return said
 
 
 _ = gettext

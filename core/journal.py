@@ -33,7 +33,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.orm.base import NO_VALUE
 
 from core import hooks
-from core.context import acting, actor, now
+from core.context import acting, actor, look_again, now
 from core.db import MortiseSession, db
 from core.fields import Field
 from core.model import FabModel, Recorded
@@ -370,8 +370,7 @@ def _after_rollback(session: Session, ended: Any) -> None:
         session.info.pop("new_batch")
     memo = actor().memo
     uncommitted = ended.nested and memo.get("uncommitted")
-    for key in [key for key in memo if key not in ("batch_id", "undoes")]:
-        del memo[key]
+    look_again()
     if uncommitted:
         # Written before the savepoint, and still not true for others.
         memo["uncommitted"] = True

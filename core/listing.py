@@ -56,8 +56,9 @@ def page(
     """One page of ``model`` as the acting person may see it.
 
     ``order`` is a field name or several, ``-`` before one turns it round; NULLs come last either way. ``after`` and
-    ``before`` take a mark of an earlier page. With ``columns``, rows are light: named tuples that have ``id`` and these
-    fields, several links excepted, for `Field.get`. Raises `Broken` with a sentence for whatever cannot be understood.
+    ``before`` take a mark of an earlier page; when nothing stands before it any more, the first page comes. With ``columns``,
+    rows are light: named tuples that have ``id`` and these fields, several links excepted, for `Field.get`. Raises `Broken`
+    with a sentence for whatever cannot be understood.
     """
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_ROWS:
         raise Broken(_("A page has 1 to %(count)s rows.", count=MOST_ROWS))
@@ -75,6 +76,10 @@ def page(
               field=steps[0].title, count=f"{MOST_COUNTED:,}")
         )  # fmt: skip
     found = question.rows(steps, place, back, limit, _picked(model, columns)) if total != 0 else []
+    if back and not found:
+        # What stood before this place is gone: the list begins here now.
+        back, after = False, None
+        found = question.rows(steps, None, False, limit, _picked(model, columns)) if total != 0 else []
     more, found = len(found) > limit, found[:limit]
     if back:
         found.reverse()

@@ -244,6 +244,8 @@ class Records:
             good_rows = {place: good for place, (good, wrong) in enumerate(cleaned) if not wrong}
             lines = {place: how.lines[made[place].row] for place in good_rows if made[place].row in how.lines}
             known, repeated = recognise(self.model, good_rows, how.keys, lines, how.earlier)
+            if not how.skip:
+                self._hold([record for record, key in known.values() if record is not None and key != LINE])
         fresh: list[tuple[Done, Any]] = []
         for place, (done, (good, wrong)) in enumerate(zip(made, cleaned, strict=True)):
             if wrong:
@@ -277,6 +279,14 @@ class Records:
             stored = (place for place, done in enumerate(made) if done.action != "refused" and place not in repeated)
             remember((cleaned[place][0] for place in stored), how.keys, how.earlier)
         return [made[place].row - start for place in repeated]
+
+    def _hold(self, found: Sequence[Any]) -> None:
+        """Lock what is about to be changed, by id whatever order the rows have: so nobody waits for one another in a ring."""
+        if found and not db.is_sqlite:
+            some = select(self.model).where(among(self.model.id, {record.id for record in found}))
+            # Read once more, since somebody may have saved between the look and the lock.
+            held = some.order_by(self.model.id).with_for_update(of=self.model)
+            db.session.execute(held, execution_options={"populate_existing": True}).scalars().all()
 
     def _check_links(self, cleaned: Sequence[tuple[dict[str, Any], dict[str, str]]]) -> None:
         fields = fields_of(self.model)

@@ -17,7 +17,7 @@ _TOGETHER = re.compile(r"(\d{4})(\d{2})(\d{2})")
 _YEAR_LAST = re.compile(r"(\d{1,2})\s*([-/.])\s*(\d{1,2})\s*\2\s*(\d{4})")
 _CLOCK = re.compile(r"(.*?\d日?)[ T]+(上午|下午)?\s*(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6}))?)?\s*([ap]m)?", re.IGNORECASE)
 _SERIAL = re.compile(r"([1-9]\d{4})(\.\d+)?")
-_EXCEL_BEGINS = datetime(1899, 12, 30)
+_EXCEL_BEGINS, _MAC_BEGINS = datetime(1899, 12, 30), datetime(1904, 1, 1)
 KEPT = "\n\t\u200c\u200d"
 """Characters that show nothing themselves and still mean something: lines, and what joins 👨‍👩‍👧 into one family."""
 
@@ -85,18 +85,18 @@ def read_moment(text: str, order: Order = "") -> datetime:
         raise Wrong(_("“%(value)s” is not a time of the day.", value=text[-11:])) from None
 
 
-def from_serial(text: str) -> datetime | None:
-    """The moment that a spreadsheet keeps as a bare number (46351 is 2026-11-25); None for anything else."""
+def from_serial(text: str, since_1904: bool = False) -> datetime | None:
+    """The moment that a spreadsheet keeps as a bare number (46351 is 2026-11-25, counted from 1904 it is 44889); None for anything else."""
     found = _SERIAL.fullmatch(narrow(text).strip())
     if found is None:
         return None
     # Excel counts in fractions of a day; what is less than a second was never typed.
-    return _EXCEL_BEGINS + timedelta(seconds=round(float(found[0]) * 86_400))
+    return (_MAC_BEGINS if since_1904 else _EXCEL_BEGINS) + timedelta(seconds=round(float(found[0]) * 86_400))
 
 
-def in_iso(text: str, order: Order, *, moment: bool) -> str:
+def in_iso(text: str, order: Order, *, moment: bool, since_1904: bool = False) -> str:
     """A cell of a date column (or of moments) as ISO text; what cannot be read stays, for its field to refuse. Raises `Wrong`."""
-    serial = from_serial(text)
+    serial = from_serial(text, since_1904)
     if serial is not None:
         return serial.isoformat(" ") if moment else serial.date().isoformat()
     if not moment and _CLOCK.fullmatch(narrow(text).strip()):

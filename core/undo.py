@@ -232,12 +232,15 @@ class _Work:
         flush()
 
     def set_field(self, row: Any, record: Any, name: str, old: Any, new: Any) -> bool:
+        """Give a field its old value; returns whether that changed anything. What has it again already is neither a change nor a clash."""
         one = type(record).__fields__.get(name)
         if one is not None and one.sensitive:
             self.clash(row, name, _("The journal does not keep values of this field."))
             return False
         if one is None:
             custom = dict(record.custom or {})
+            if custom.get(name) == old:
+                return False
             if custom.get(name) != new:
                 self.clash(row, name, _("This was changed again since."))
                 return False
@@ -248,6 +251,8 @@ class _Work:
             record.custom = custom or None
             return True
         if one.kind.name == "links":
+            if one.get(record) == sorted(old or []):
+                return False
             if one.get(record) != sorted(new or []):
                 self.clash(row, name, _("This was changed again since."))
                 return False
@@ -256,7 +261,10 @@ class _Work:
                 record, name, list(db.session.execute(select(target).where(target.id.in_(old or [0])), execution_options=QUIET).scalars())
             )
             return True
-        if one.json(one.get(record)) != new:
+        value = one.json(one.get(record))
+        if value == old:
+            return False
+        if value != new:
             self.clash(row, name, _("This was changed again since."))
             return False
         if one.kind.name == "link" and old is not None and not self.exists(one.target_table, old):
@@ -301,17 +309,26 @@ class _Work:
         return any((type(one).__tablename__, one.id) not in lot for one in also)
 
     def touched_since(self, rows: list[Any]) -> dict[tuple[str, int], int]:
-        """{(table, id): journal row} of the last change of these records by anybody else."""
+        """{(table, id): journal row} of the last change of these records by anybody else; an earlier undo of the batch is no such."""
         found: dict[tuple[str, int], int] = {}
+        own = self.undone_and_redone()
         for table in {row.model for row in rows}:
             ids = sorted({row.record_id for row in rows if row.model == table})
             for start in range(0, len(ids), CHUNK):
                 since = select(journal.c.record_id, func.max(journal.c.id)).where(
                     journal.c.model == table, journal.c.record_id.in_(ids[start : start + CHUNK]),
-                    journal.c.batch_id.not_in([self.batch_id, self.result.batch_id]), journal.c.verb.in_(["edit", "delete"]),
+                    journal.c.batch_id.not_in(own), journal.c.verb.in_(["edit", "delete"]),
                 )  # fmt: skip
                 found |= {(table, one): last for one, last in db.session.execute(since.group_by(journal.c.record_id))}
         return found
+
+    def undone_and_redone(self) -> list[int]:
+        """The batch, and whatever has taken it back (perhaps in part), brought it again, and so on."""
+        found, fresh = {self.batch_id, self.result.batch_id}, [self.batch_id]
+        while fresh:
+            fresh = list(db.session.execute(select(batches.c.id).where(batches.c.undoes.in_(fresh), batches.c.id.not_in(found))).scalars())
+            found.update(fresh)
+        return sorted(found)
 
 
 def stored(column: Any, value: Any) -> Any:

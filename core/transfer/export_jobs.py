@@ -19,6 +19,7 @@ from core.errors import Broken, Missing, Refused
 from core.i18n import gettext as _
 from core.jobs import Running, cancelled, checkpoint, current_job, job, progress, remembered
 from core.model import model_label, model_of
+from core.reach import extent, still_within
 from core.records import records
 from core.rules import may
 from core.settings import declare_setting, number_between, setting
@@ -67,6 +68,7 @@ def write_export(
     try:
         with _only_reading():
             names = [one.name for one in export_fields(model_of(table), fields)]
+            reach = _reach(model_of(table))
             total, _more = count_rows(model_of(table), **asked)
             work = _fresh_folder(number, run)
             told = run_export(
@@ -90,7 +92,12 @@ def write_export(
     model = model_of(table)
     tell_the_journal(model, {"rows": told.rows, "filter": filter, "search": search, "fields": names, "format": ending})
     name = f"{model_label(model, many=True)}-{today().isoformat()}.{ending}"
-    checkpoint(export={"table": table, "ending": ending, "name": name, "rows": told.rows, "fields": names})
+    checkpoint(export={"table": table, "ending": ending, "name": name, "rows": told.rows, "fields": names, "reach": reach})
+
+
+def _reach(model: type) -> dict[str, list[str]]:
+    """How far the acting person sees and exports records of this model."""
+    return {verb: extent(model, verb) for verb in ("read", "export")}
 
 
 def _folder_of(number: int, run: Running | None) -> Path:
@@ -129,7 +136,7 @@ def _go_on(done: int, total: int) -> None:
 
 
 def export_file(job_id: int, memory: dict[str, Any], user_id: int | None) -> ExportFile:
-    """The file that a job wrote, for whoever asked for it, as long as he may still export those records and fields.
+    """The file that a job wrote, for whoever asked for it, as long as he may still export those fields, and his rights reach as far.
 
     Raises `Missing` when it is somebody else's or removed, `Refused` when the right is gone. Tells the journal.
     """
@@ -145,6 +152,9 @@ def export_file(job_id: int, memory: dict[str, Any], user_id: int | None) -> Exp
         export_fields(model, facts["fields"])
     except Broken:
         raise Refused(_("This file holds a field that you may not see any more. Please export again.")) from None
+    before, now = facts.get("reach", {}), _reach(model)
+    if not all(still_within(before.get(verb), now[verb]) for verb in now):
+        raise Refused(_("You see fewer of these records now than when this file was written. Please export again."))
     path = exports_folder() / f"{job_id}.{facts['ending']}"
     if not path.is_file():
         raise Missing(_("This file was removed after some days. Please export again."))

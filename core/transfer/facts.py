@@ -49,6 +49,8 @@ class Draft:
     """{place: counts for `core.spelling.Days`} of columns with dates that end with the year."""
     remembered: bool
     """True when an earlier file had the same heading, and its columns were matched as then."""
+    since_1904: bool
+    """True for a workbook whose bare numbers count days from 1904."""
     mapping: dict[int, str | None]
     """{place of the column: name of the field}; None for a column that is left out."""
     keys: list[str]
@@ -147,12 +149,12 @@ def _shown(row: Any) -> Draft:
             told = t(row.job_error) if row.job_error and "\n" not in row.job_error else sentence
             state, sentence = ("draft" if state == "checking" else "stopped"), told
     more = json.loads(row.samples)
-    values = {name: getattr(row, name) for name in Draft.__slots__ if name not in ("samples", "days", "remembered")}
+    values = {name: getattr(row, name) for name in Draft.__slots__ if name not in ("samples", "days", "remembered", "since_1904")}
     return Draft(
         **{
             **values, "state": state, "sentence": sentence, "heading": json.loads(row.heading), "keys": json.loads(row.keys),
             "samples": _by_place(more.get("values", {})), "days": _by_place(more.get("days", {})),
-            "remembered": bool(more.get("remembered")),
+            "remembered": bool(more.get("remembered")), "since_1904": bool(more.get("since_1904")),
             "mapping": _by_place(json.loads(row.mapping)), "day_order": _by_place(json.loads(row.day_order)),
         }
     )  # fmt: skip

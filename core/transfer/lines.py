@@ -37,6 +37,7 @@ class Shape:
     columns: Columns
     orders: dict[str, str]
     """{field: which of day and month comes first}"""
+    since_1904: bool = False
 
     @classmethod
     def of(cls, one: Draft, mapping: dict[int, str | None] | None = None) -> Shape:
@@ -47,7 +48,7 @@ class Shape:
             if name in known:
                 by_field.setdefault(name, []).append(place)
         orders = {name: one.day_order.get(places[0]) or Days(one.days.get(places[0])).order for name, places in by_field.items()}
-        return cls(model_of(one.model), Columns(one.heading, by_field, heading_line=one.heading_line), orders)
+        return cls(model_of(one.model), Columns(one.heading, by_field, heading_line=one.heading_line), orders, one.since_1904)
 
     @property
     def key_chain(self) -> list[tuple[str, ...]]:
@@ -73,10 +74,13 @@ class Shape:
                 continue
             kind = every[name].kind.name
             try:
-                found.values[name] = in_iso(text, self.orders[name], moment=kind == "datetime") if kind in ("date", "datetime") else text
+                found.values[name] = self._day(name, text, moment=kind == "datetime") if kind in ("date", "datetime") else text
             except Wrong as fault:
                 found.errors[name] = str(fault)
         return found
+
+    def _day(self, name: str, text: str, *, moment: bool) -> str:
+        return in_iso(text, self.orders[name], moment=moment, since_1904=self.since_1904)
 
     def resolve(self, lot: Sequence[Line]) -> None:
         """Put ids in place of the names in columns of links; one statement a field of the target."""

@@ -7,9 +7,9 @@ import csv
 import re
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ MOST_COLUMNS = 200
 LONGEST_LINE = 4 * 2**20
 LONGEST_CELL = csv.field_size_limit()
 MOST_BREAKS = 200
-"""A cell with more line breaks than this is no cell, but a quotation mark that nobody closed."""
+"""A cell with more line breaks than this has to be quoted as a program does it; else it is a quotation mark that nobody closed."""
 PIECE = 2**20
 SEPARATORS = ",;\t|"
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f]")
@@ -45,9 +45,14 @@ class Sheet:
     count: int
     """Lines with something in them, the heading included."""
     skip: int = 0
+    since_1904: bool = False
+    """True for a workbook that counts its days from 1904, as Excel on a Mac did."""
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """(line in the file, cells) of each line with something in it."""
+        """(line, cells) of each line with something in it; lines are counted as a spreadsheet numbers its rows.
+
+        A cell with line breaks lies in one row, an empty line is a row too, and ``sep=;`` in front is none.
+        """
         return _rows(self.path, self.encoding, self.separator, self.skip)
 
 
@@ -75,7 +80,9 @@ def opened(path: Path) -> Iterator[Sheet]:
         raise Broken(_("“%(file)s” is empty.", file=path.name) if blank else _not_a_table(path))
     if head.startswith(b"PK"):
         with tempfile.TemporaryDirectory(prefix="mortise-import-") as folder:
-            yield _checked(_from_workbook(path, Path(folder) / "table.csv"), "utf-8", ",", path.name)
+            table = Path(folder) / "table.csv"
+            since_1904 = _from_workbook(path, table)
+            yield replace(_checked(table, "utf-8", ",", path.name), since_1904=since_1904)
         return
     if head.startswith((b"\xd0\xcf\x11\xe0", b"%PDF", b"{\\rtf")):
         raise Broken(_("“%(file)s” is neither CSV nor an Excel workbook (.xlsx). Please save it as one of these.", file=path.name))
@@ -165,26 +172,36 @@ def _separator(text: str) -> str:
     return best
 
 
-def _rows(path: Path, encoding: str, separator: str, skip: int) -> Iterator[tuple[int, list[str]]]:
+def _rows(path: Path, encoding: str, separator: str, skip: int, raw: list[str] | None = None) -> Iterator[tuple[int, list[str]]]:
+    """The rows with something in them; ``raw`` holds the lines of text that the one at hand was read from."""
     with path.open(encoding=encoding, newline="") as stream:
-        reader = csv.reader(stream, delimiter=separator)
         for _line in range(skip):
-            next(reader, None)
-        for row in reader:
+            stream.readline()
+        reader = csv.reader(stream if raw is None else _kept(stream, raw), delimiter=separator)
+        for number, row in enumerate(reader, 1):
             if any(cell.strip() for cell in row):
-                yield reader.line_num, row
+                yield number, row
+            if raw is not None:
+                raw.clear()
+
+
+def _kept(stream: Iterable[str], raw: list[str]) -> Iterator[str]:
+    for line in stream:
+        raw.append(line)
+        yield line
 
 
 def _checked(path: Path, encoding: str, separator: str, name: str, skip: int = 0) -> Sheet:
     """The sheet, after one walk from end to end."""
     count = line = 0
+    raw: list[str] = []
     try:
-        for line, row in _rows(path, encoding, separator, skip):
+        for line, row in _rows(path, encoding, separator, skip, raw):
             count += 1
             if len(row) > MOST_COLUMNS:
                 raise Broken(_("“%(file)s” has more than %(limit)s columns in line %(line)s.", file=name, limit=MOST_COLUMNS, line=line))
-            if any(cell.count("\n") > MOST_BREAKS for cell in row):
-                raise Broken(_("In “%(file)s” a quotation mark before line %(line)s is not closed.", file=name, line=line))
+            if len(raw) > 1 and _swallows(raw, row, separator):
+                raise Broken(_("In “%(file)s” a quotation mark in line %(line)s is not closed.", file=name, line=line))
     except csv.Error:
         raise Broken(
             _("“%(file)s” cannot be read after line %(line)s: a cell has more than %(limit)s characters, or a quotation mark is open.",
@@ -195,13 +212,24 @@ def _checked(path: Path, encoding: str, separator: str, name: str, skip: int = 0
     return Sheet(path, encoding, separator, count, skip)
 
 
+def _swallows(raw: list[str], row: list[str], separator: str) -> bool:
+    """Has a quotation mark that nobody closed taken the lines below into its cell: up to the end of the file, or suspiciously many?"""
+    try:
+        for _row in csv.reader(raw, delimiter=separator, strict=True):
+            pass
+    except csv.Error as error:
+        return "unexpected end" in str(error) or any(cell.count("\n") + cell.count("\r") > MOST_BREAKS for cell in row)
+    return False
+
+
 # -- workbooks --------------------------------------------------------------------------------------------------------
 
 
-def _from_workbook(path: Path, target: Path) -> Path:
-    """The first sheet of a workbook with something in it, written as a CSV file; memory does not grow with it."""
+def _from_workbook(path: Path, target: Path) -> bool:
+    """Write the first sheet of a workbook with something in it as a CSV file; memory does not grow with it. True: it counts from 1904."""
     # Heavy, and most requests never need it.
     from openpyxl import load_workbook
+    from openpyxl.utils.datetime import CALENDAR_MAC_1904
 
     unreadable = _("“%(file)s” is not an Excel workbook, or it is damaged. Please save it again as .xlsx or as CSV.", file=path.name)
     try:
@@ -209,10 +237,8 @@ def _from_workbook(path: Path, target: Path) -> Path:
             _check_parts(packed, path.name)
         book = load_workbook(path, read_only=True, data_only=True, keep_links=False)
         try:
-            for sheet in book.worksheets:
-                if _copy_sheet(sheet, target):
-                    break
-            else:
+            since_1904: bool = book.epoch == CALENDAR_MAC_1904
+            if not any(_copy_sheet(sheet, target) for sheet in book.worksheets):
                 raise Broken(_("“%(file)s” is empty.", file=path.name))
         finally:
             book.close()
@@ -225,7 +251,7 @@ def _from_workbook(path: Path, target: Path) -> Path:
     except Exception as error:
         # The library raises what it meets: errors of XML and zlib, KeyError, ValueError.
         raise Broken(unreadable) from error
-    return target
+    return since_1904
 
 
 def _check_parts(packed: zipfile.ZipFile, name: str) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from core.context import actor, now
 from core.db import db
@@ -59,8 +60,8 @@ def revert_chunks(import_id: int, tell: Callable[[int, int], None] | None = None
 
     What somebody has changed since stays, and is counted in the import's sentence.
     """
-    one, left, done = draft(import_id), 0, 0
-    total = one.created + one.changed
+    one = draft(import_id)
+    total, done = one.created + one.changed, _taken_back(import_id)
     while True:
         row = locked(import_id)
         own = row.undo_batch_id or new_undo_batch(row.batch_id, one.file_name)
@@ -71,17 +72,29 @@ def revert_chunks(import_id: int, tell: Callable[[int, int], None] | None = None
         values = {"undo_batch_id": own, "changed_at": now(), "state": "reverting" if lot else "reverted"}
         if lot:
             result = undo_part(row.batch_id, own, [one for one in lot if one.verb in ("create", "edit", "delete")])
-            left, done = left + len({(one.model, one.record_id) for one in result.clashes}), done + len(lot)
-            values["undo_position"] = lot[-1].id
+            facts = json.loads(row.samples)
+            left = facts.get("left", 0) + len({(one.model, one.record_id) for one in result.clashes})
+            done += len(lot)
+            # With the position: an attempt that goes on after this one was killed counts on.
+            values |= {"undo_position": lot[-1].id, "samples": json.dumps({**facts, "left": left}, ensure_ascii=False)}
+            if left:
+                values["sentence"] = ngettext(
+                    "%(count)s record has been changed since; it stays.", "%(count)s records have been changed since; they stay.", left
+                )
         else:
             mark_undone(row.batch_id, own)
-        if left:
-            values["sentence"] = ngettext(
-                "%(count)s record has been changed since; it stays.", "%(count)s records have been changed since; they stay.", left
-            )
         db.session.execute(update(core_import).where(core_import.c.id == import_id).values(values))
         db.session.commit()
         if tell is not None:
             tell(min(done, total), total)
         if not lot or (stop is not None and stop()):
             return draft(import_id)
+
+
+def _taken_back(import_id: int) -> int:
+    """How many journal rows of the import an earlier attempt is through with."""
+    row = db.session.execute(select(core_import.c.batch_id, core_import.c.undo_position).where(core_import.c.id == import_id)).one()
+    if row.undo_position is None:
+        return 0
+    through = (journal.c.batch_id == row.batch_id) & (journal.c.id >= row.undo_position)
+    return db.session.execute(select(func.count()).where(through)).scalar_one()

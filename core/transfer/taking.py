@@ -149,10 +149,11 @@ def _settle(one: Draft, sheet: Sheet, columns: Columns, facts: dict[str, Any]) -
             if name is not None:
                 columns.fields.setdefault(name, []).append(at)
         values = {"keys": remembered.keys, "known": remembered.known, "day_order": remembered.day_order}
+    found = {"values": facts["values"], "days": facts["days"], "remembered": remembered is not None, "since_1904": sheet.since_1904}
     values |= {
         "encoding": sheet.encoding, "separator": sheet.separator, "heading": json.dumps(columns.heading, ensure_ascii=False),
         "heading_line": columns.heading_line, "heading_hash": signature, "mapping": json.dumps(mapping), "total": facts["count"],
-        "samples": json.dumps({"values": facts["values"], "days": facts["days"], "remembered": remembered is not None}, ensure_ascii=False),
+        "samples": json.dumps(found, ensure_ascii=False),
         "state": "draft", "sentence": columns.trouble if not any(mapping.values()) else None, "changed_at": now(), "position": 0, "read": 0,
     }  # fmt: skip
     db.session.execute(update(core_import).where(core_import.c.id == one.id).values(values))

@@ -15,9 +15,10 @@ from sqlalchemy import or_, select
 from core.errors import Broken
 from core.i18n import gettext as _
 from core.jobs import look
-from core.model import model_of
+from core.model import fields_of, model_of
+from core.spelling import from_serial
 from core.transfer.cells import defused, plain
-from core.transfer.chunks import words
+from core.transfer.chunks import errors_of, words
 from core.transfer.draft_tables import core_import_row
 from core.transfer.facts import Draft
 
@@ -32,6 +33,7 @@ def wrong_lines(one: Draft) -> Iterator[bytes]:
     yield "\ufeff".encode()
     writer.writerow([*map(defused, one.heading), _("Reason")])
     model, width, after = model_of(one.model), len(one.heading), 0
+    dates = {name for name, field in fields_of(model).items() if field.kind.name in ("date", "datetime")}
     while True:
         refused = or_(_rows.state == "refused", (_rows.state == "waiting") & (_rows.expected == "refused"))
         wanted = select(_rows.line, _rows.cells, _rows.errors).where(_rows.import_id == one.id, _rows.line > after, refused)
@@ -39,7 +41,11 @@ def wrong_lines(one: Draft) -> Iterator[bytes]:
             found = connection.execute(wanted.order_by(_rows.line).limit(CHUNK)).all()
         for row in found:
             cells = json.loads(row.cells) if row.cells else []
-            reason = words(model, json.loads(row.errors) if row.errors else {})
+            for place, name in one.mapping.items() if one.since_1904 else ():
+                # A CSV file cannot say that its bare numbers count from 1904.
+                if name in dates and place < len(cells) and (moment := from_serial(cells[place], since_1904=True)):
+                    cells[place] = moment.isoformat(" ")
+            reason = words(model, errors_of(row.errors))
             # What was too much stays visible, behind the reason.
             whole = [*(cells + [""] * width)[:width], reason, *cells[width:]]
             writer.writerow([defused(plain(cell)) for cell in whole])

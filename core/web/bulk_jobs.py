@@ -32,7 +32,7 @@ def deed_of(view: View, name: str, values: dict[str, Any] | None = None) -> Deed
     action = next((one for one in view.actions() if one.name == name), None)
     if action is None:
         raise Missing(_("There is no such action here, or it is not open to you."))
-    return lambda ids: _act(view, action, ids)
+    return lambda ids: act(view, action, ids)
 
 
 def _delete(view: View, ids: list[int]) -> None:
@@ -57,14 +57,16 @@ def edit(view: View, ids: list[int], values: dict[str, Any]) -> None:
         gate.edit_many(ids, values)
 
 
-def _act(view: View, action: Any, ids: list[int]) -> None:
+def act(view: View, action: Any, ids: list[int]) -> str:
+    """Do a view's own action with these records, all or none; returns what to tell the person."""
     found = records(view.model).many(ids, lock=True)
     for record in found:
         verdict = may(action.verb, record)
         if not verdict:
             raise Problem(_("“%(title)s” is not open to you for this; nothing was changed.", title=str(record)))
-    action.function(found)
+    said = action.function(found)
     flush()
+    return str(said) if said else _("%(what)s: done with %(count)s.", what=t(action.label), count=len(found))
 
 
 def label_of(view: View, name: str) -> str:

@@ -42,7 +42,7 @@ MEDIA_TYPES = {"csv": "text/csv", "xlsx": "application/vnd.openxmlformats-office
 def stream(table: str) -> Response:
     """The list as CSV, streamed: what it shows, in its order; fields of the address (``fields=name``) or all that the person sees."""
     view = _view(table)
-    return csv_answer(view.model, _tree(request.args), _words(request.args), _order(request.args), request.args.getlist("fields"))
+    return csv_answer(view.model, _tree(request.args), _words(request.args), _order(view, request.args), request.args.getlist("fields"))
 
 
 @exports.route("/<table>/_export/ask", methods=["GET", "POST"])
@@ -68,7 +68,7 @@ def write(table: str) -> Any:
     ids = _ticked(form) if form.get("rows") == "ticked" else None
     if ids == []:
         raise Broken(_("Please select records first."))
-    asked: dict[str, Any] = {"filter": _tree(form), "search": _words(form), "order": _order(form)} if ids is None else {"ids": ids}
+    asked: dict[str, Any] = {"filter": _tree(form), "search": _words(form), "order": _order(view, form)} if ids is None else {"ids": ids}
     # A filter or an order that there is not is told now, not by a job that fails later.
     page(model, asked.get("filter"), asked.get("search"), asked.get("order") or "id", limit=1, count=False)
     _count, more = count_rows(model, asked.get("filter"), asked.get("search"), ids, most=AT_ONCE[ending])
@@ -157,8 +157,9 @@ def _words(given: Any) -> str | None:
     return (given.get("q") or "").strip()[:200] or None
 
 
-def _order(given: Any) -> str | None:
-    return given.get("order") or None
+def _order(view: View, given: Any) -> str:
+    """The order of the rows: the one that was chosen, else the one in which the list shows them anyway."""
+    return given.get("order") or view.order or "-id"
 
 
 def _ticked(form: Any) -> list[int]:
@@ -199,7 +200,7 @@ def _question(view: View, given: Any) -> SimpleNamespace:
     rank = {model.title_field: -1, "owner": 1, "department": 1}
     columns.sort(key=lambda one: (known[one.name].system, rank.get(one.name, 0)))
     total = f"{count:,}" + ("+" if more else "")
-    state = {"filter": write_filter(tree), "q": _words(given) or "", "order": _order(given) or ""}
+    state = {"filter": write_filter(tree), "q": _words(given) or "", "order": given.get("order") or ""}
     return SimpleNamespace(
         title=_("Export %(label)s", label=model_label(model, many=True)),
         action_url=f"/{table}/_export",

@@ -122,7 +122,7 @@ def _row(
     url = record_url(one.model, row.record_id) if row.record_id and one.state != "reverted" else ""
     title, shown = getattr(model_of(one.model), "title_field", ""), []
     for head, cell in zip(page.heads, cells, strict=True):
-        # What reading finds is said in the reader's language; the rest as it was told when the row was tried.
+        # What reading finds counts more than what was found when the row was tried.
         error = (cell.error or row.errors.get(cell.field)) if wrong else None
         raw = cell.raw.strip()
         shown.append(

@@ -18,7 +18,7 @@ from core.preferences import prefer_columns, share_columns
 from core.records import records
 from core.rules import may
 from core.settings import Setting
-from core.web.bulk_jobs import EDIT, queue
+from core.web.bulk_jobs import EDIT, act, queue
 from core.web.bulk_pages import AT_ONCE, asked, chosen, edit_page, first_of, refuse_many
 from core.web.forms import RecordForm
 from core.web.history import history_page
@@ -167,7 +167,7 @@ def bulk(table: str) -> Any:
     try:
         # All or nothing: what a refusal in the middle left behind is taken back before the page says why.
         with db.session.begin_nested():
-            said = _delete_all(view, ids) if action is None else _act(view, action, ids)
+            said = _delete_all(view, ids) if action is None else act(view, action, ids)
     except Problem as problem:
         say(problem.sentence, icon="alert-triangle")
         return redirect(back)
@@ -179,16 +179,6 @@ def bulk(table: str) -> Any:
 def _delete_all(view: View, ids: list[int]) -> str:
     count = records(view.model).delete_many(ids)
     return ngettext("%(count)s record was deleted.", "%(count)s records were deleted.", count)
-
-
-def _act(view: View, action: Any, ids: list[int]) -> str:
-    found = records(view.model).many(ids, lock=True)
-    for record in found:
-        verdict = may(action.verb, record)
-        if not verdict:
-            raise Problem(_("“%(title)s” is not open to you for this; nothing was changed.", title=str(record)))
-    said = action.function(found)
-    return str(said) if said else _("%(what)s: done with %(count)s.", what=t(action.label), count=len(found))
 
 
 def _question(view: View, action: Any, found: list[Any], many: int) -> SimpleNamespace:

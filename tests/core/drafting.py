@@ -4,7 +4,7 @@ import io
 
 from core.db import db
 from core.job_runner import perform
-from core.transfer import drafts
+from core.transfer import chunks, drafts
 
 
 def work():
@@ -37,3 +37,16 @@ def checked(one):
 
 def counts(one):
     return one.created, one.changed, one.same, one.skipped, one.refused
+
+
+def before_chunk(monkeypatch, number, do):
+    """Call ``do`` before the chunk of this number is stored."""
+    store, seen = chunks._Work.store, []
+
+    def counted(self, lot, lines):
+        seen.append(lot)
+        if len(seen) == number:
+            do()
+        return store(self, lot, lines)
+
+    monkeypatch.setattr(chunks._Work, "store", counted)

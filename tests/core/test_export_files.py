@@ -136,6 +136,40 @@ def test_the_right_to_export_lost_before_the_job_or_before_the_download_counts(a
 
 
 @both_databases
+def test_a_file_is_not_handed_out_any_more_when_its_asker_sees_fewer_records(app, create_user, login_as, create):
+    mate, li = create_user("mate"), create_user("li")
+    sales, law = create("core_department", name="Sales"), create("core_department", name="Law")
+    for place in (sales, law):
+        create("core_post", title="Clerk", user=li, department=place)
+    team = create("core_team", name="One", members=[li, mate])
+    granted(li, "read", "export", scopes="own department team")
+    create("crm_client", name="ours", department=law)
+    create("crm_client", name="my mate's", owner=mate)
+    browser = login_as(li)
+    job_id = asked(browser)
+    assert run(job_id).state == "done" and len(sheet(fetched(browser, job_id))) == 3
+
+    # What is given to him besides does no harm; the same is enough.
+    more = create("core_post", title="Guest", user=li, department=create("core_department", name="More"))
+    assert fetched(browser, job_id).status_code == 200
+    with system("posts"):
+        db.session.delete(more)
+        db.session.commit()
+    assert fetched(browser, job_id).status_code == 200
+
+    with system("teams"):
+        team.members = [li]
+        db.session.commit()
+    answer = fetched(browser, job_id)
+    assert answer.status_code == 403 and "fewer of these records" in answer.text and "export again" in answer.text
+    again = asked(browser)
+    assert run(again).state == "done" and [row[0] for row in sheet(fetched(browser, again))[1:]] == ["ours"]
+    take_away(li, "read")
+    granted(li, "read", scopes="own")
+    assert fetched(browser, again).status_code == 403
+
+
+@both_databases
 def test_a_column_hidden_between_question_and_job_is_not_written(app, create_user, login_as, create):
     li = create_user("li", roles=["Salesperson"])
     create("crm_client", name="a", owner=li, phones="13800138000")
@@ -163,6 +197,19 @@ def test_what_one_may_read_but_not_export_is_neither_counted_nor_written(app, cr
     answer = browser.get("/crm_client/_export", buffered=True)
     assert [row[0] for row in lines(answer)[1:]] == ["mine"]
     assert '"rows":[null,1]' in journalled("export")[-1]["changes"]
+
+
+@both_databases
+def test_ticked_records_pass_the_gate_at_once_and_in_the_job(app, create_user, login_as, create, monkeypatch):
+    li = granted(create_user("li"), "read", "export", scopes="own")
+    mine, theirs = create("crm_client", name="mine", owner=li), create("crm_client", name="theirs")
+    browser = login_as(li)
+    ids = [theirs.id, mine.id, 999_999]
+    job_id = asked(browser, rows="ticked", ids=ids)
+    assert run(job_id).state == "done" and [row[0] for row in sheet(fetched(browser, job_id))[1:]] == ["mine"]
+    monkeypatch.setattr("core.web.export_pages.AT_ONCE", {"csv": 10, "xlsx": 10})
+    answer = browser.post("/crm_client/_export", data={"format": "csv", "rows": "ticked", "ids": ids}, buffered=True)
+    assert [row[0] for row in lines(answer)[1:]] == ["mine"]
 
 
 def test_while_its_addon_sleeps_there_is_no_file(app, chief, create):

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from datetime import timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from core.people import FieldRight, RoleRow
 from core.testing import both_databases
 from core.transfer.export_jobs import exports_folder, remove_old_exports
 from core.web import export_pages
+from core.web.views import view_of
 from tests.core.sheets import journalled
 
 
@@ -71,6 +73,28 @@ def test_a_small_list_comes_at_once_in_the_columns_and_rows_asked_for(app, creat
     lines = list(load_workbook(io.BytesIO(everything.data)).active.values)
     assert [line[0] for line in lines[1:]] == ["丙", "乙", "甲"]
     assert len(journalled("export")) == 2
+
+
+@both_databases
+@pytest.mark.parametrize("order", ["", "name", "-code"])
+def test_the_rows_come_in_the_order_in_which_the_list_shows_them(app, create, chief, login_as, monkeypatch, order):
+    for name in ("b", "c", "a"):
+        create("crm_client", name=name)
+    monkeypatch.setattr(type(view_of(model_of("crm_client"))), "order", "-name")
+    browser = login_as(chief)
+    page = browser.get(f"/crm_client/?order={order}").text
+    shown = re.findall(r'<a [^>]*href="/crm_client/\d+"[^>]*>(?:<[^>]*>)*([abc])<', page)
+    assert sorted(shown) == ["a", "b", "c"]
+    # What the bar below the list sends, once with rows ticked and once with all of them.
+    bar = {name: re.search(rf'name="{name}" value="([^"]*)"', page[page.index("data-list") :])[1] for name in ("filter", "q", "order")}
+    ids = re.findall(r'name="ids" value="(\d+)"', page)
+    for rows, more in (("ticked", {"ids": ids}), ("all", {"all": "1"})):
+        question = browser.post("/crm_client/_export/ask", data={**bar, **more}).text
+        sent = {name: re.search(rf'name="{name}" value="([^"]*)"', question)[1] for name in ("filter", "q", "order")}
+        sent |= {"format": "csv", "rows": rows, "columns": "chosen", "fields": "name"}
+        sent["ids"] = re.findall(r'name="ids" value="(\d+)"', question)
+        answer = browser.post("/crm_client/_export", data=sent, buffered=True)
+        assert [row[0] for row in csv_of(answer)[1:]] == shown, rows
 
 
 @both_databases

@@ -1,6 +1,7 @@
 """How an import reads the values of a file: previews, phones, days and moments in six styles, and the template it is filled in."""
 
 import io
+from datetime import datetime
 
 import pytest
 
@@ -53,6 +54,24 @@ def test_a_time_stamp_in_a_column_of_days_is_its_day(dated):
     one = sent([["name", "Met on"], ["甲", "2026-11-25 14:05:00"], ["乙", "2026-11-25 soon"]])
     (_first, good), (_second, bad) = drafts.preview(one.id)
     assert (good[1].shown, good[1].error) == ("2026-11-25", None) and bad[1].error
+
+
+def test_bare_numbers_of_a_workbook_that_counts_from_1904_are_its_days(dated, tmp_path):
+    from openpyxl import Workbook
+    from openpyxl.utils.datetime import CALENDAR_MAC_1904
+
+    book = Workbook()
+    book.epoch = CALENDAR_MAC_1904
+    rows = [["name", "phones", "Met on", "Called at"], ["甲", "", 44889, 44889.586805556], ["乙", "", datetime(2026, 11, 25), None]]
+    for row in [*rows, ["丙", "nothing", 44889, None]]:
+        book.active.append(row)
+    book.save(tmp_path / "mac.xlsx")
+    one = sent((tmp_path / "mac.xlsx").read_bytes(), "mac.xlsx")
+    shown = [[cell.shown for cell in cells[2:]] for _row, cells in drafts.preview(one.id)]
+    assert shown == [["2026-11-25", "2026-11-25 14:05"], ["2026-11-25", ""], ["2026-11-25", ""]]
+    assert counts(ran(one)) == (2, 0, 0, 0, 1)
+    # The wrong rows come back as CSV, which cannot say from when it counts.
+    assert "丙,nothing,2026-11-25 00:00:00," in b"".join(drafts.wrong_file(one.id)).decode()
 
 
 def test_what_many_records_share_is_no_key(app):

@@ -1,6 +1,7 @@
 """Imports step by step, as screens drive them: draft rows, columns, dry run, jobs, cancel, correction, taking back, memory."""
 
 import io
+import re
 from datetime import timedelta
 
 import pytest
@@ -14,13 +15,13 @@ from core.errors import Asleep, Broken, Conflict, Missing, Refused
 from core.journal import journal
 from core.model import model_of
 from core.numbering import NumberRule
-from core.people import FieldRight, RoleRow
+from core.people import FieldRight, RoleRight, RoleRow
 from core.search import core_search
 from core.testing import both_databases
-from core.transfer import drafts, import_jobs, run_import
+from core.transfer import drafts, import_jobs, reverting, run_import
 from core.transfer.draft_tables import KEPT_FOR, core_import, core_import_row
 from core.transfer.import_jobs import forget_old_lines
-from tests.core.drafting import checked, counts, ran, sent, work
+from tests.core.drafting import before_chunk, checked, counts, ran, sent, work
 from tests.core.sheets import as_person, count, everything, journalled, write
 from tests.firm import firm
 
@@ -150,6 +151,25 @@ def test_a_line_that_was_imported_before_is_only_known_to_whom_the_record_is_vis
         assert counts(ran(sent(rows))) == (1, 0, 0, 0, 0)
 
 
+@both_databases
+def test_a_row_found_by_its_key_and_refused_is_wrong_although_the_line_came_before(app, create, create_user):
+    rows = [["code", "name", "phones"], ["K1", "new name", "nothing"], ["K2", "other", ""]]
+    first = ran(sent(rows))
+    drafts.fix_row(first.id, 2, {"phones": ""})
+    # Somebody sees that client, and may not change it.
+    porter = create_user("porter", roles=["Porter"])
+    role = db.session.scalars(select(RoleRow).where(RoleRow.name == "Porter")).one()
+    for verb, scopes in {"read": "all", "create": "all", "import": "all", "edit": "own"}.items():
+        create(RoleRight, role=role, model="crm_client", verb=verb, scopes=scopes)
+    known = {row["code"]: row["id"] for row in everything()}
+    records(model_of("crm_client")).edit(known["K2"], {"name": "changed since"})
+    with as_person(porter):
+        one = ran(sent(rows))
+        told = {row.line: (row.state, row.errors) for row in drafts.rows(one.id)}
+    assert told[3][0] == "refused" and told[3][1], told
+    assert told[2] == ("same", {}), "wrong in the file, corrected in an earlier import: known"
+
+
 def test_known_records_may_be_left_as_they_are(app, create):
     create("crm_client", name="old", code="A1")
     one = sent([["code", "name"], ["A1", "new"], ["A2", "other"]])
@@ -158,21 +178,6 @@ def test_known_records_may_be_left_as_they_are(app, create):
 
 
 # -- stopping, going on, taking back ----------------------------------------------------------------------------------
-
-
-def before_chunk(monkeypatch, number, do):
-    """Call ``do`` before the chunk of this number is stored."""
-    from core.transfer import chunks
-
-    store, seen = chunks._Work.store, []
-
-    def counted(self, lot, lines):
-        seen.append(lot)
-        if len(seen) == number:
-            do()
-        return store(self, lot, lines)
-
-    monkeypatch.setattr(chunks._Work, "store", counted)
 
 
 @both_databases
@@ -254,6 +259,49 @@ def test_what_was_changed_since_stays_and_is_told(app, create_user):
         one = drafts.revert(one.id)
     assert one.state == "reverted" and "1 record has been changed since; it stays." in one.sentence
     assert [row["name"] for row in everything()] == ["b"]
+
+
+@both_databases
+def test_what_stays_is_counted_over_attempts_that_died(app, monkeypatch):
+    one = ran(sent([["name"], *([f"client {n}"] for n in range(1300))]))
+    for place in (3, 1290):
+        records(model_of("crm_client")).edit(everything()[place]["id"], {"remarks": "looked at"})
+    drafts.revert(one.id)
+    real, calls = reverting.undo_part, []
+
+    def dies_once(*args):
+        calls.append(1)
+        if len(calls) == 2:
+            raise OSError("the disk is full")
+        return real(*args)
+
+    monkeypatch.setattr(reverting, "undo_part", dies_once)
+    work()
+    half = drafts.draft(one.id)
+    assert half.state == "reverting" and "1 record has been changed since" in half.sentence and 0 < half.job_done < 1300
+    db.session.execute(update(jobs.core_job).where(jobs.core_job.c.id == half.job_id).values(due_at=now()))
+    work()
+    over = drafts.draft(one.id)
+    assert (over.state, count()) == ("reverted", 2) and "2 records have been changed since" in over.sentence
+    assert over.job_done == 1300, "and what the first attempt did is counted"
+
+
+@both_databases
+def test_what_is_wrong_is_told_to_each_reader_in_his_language(app, create_user):
+    wang, chief = create_user("wang", level="administrator", language="zh_Hans"), create_user("chief", level="administrator")
+    rows = [["名称", "手机", "来源"], ["", "13800138000", "网站"], ["乙", "电话", "天上"], ["丙", "", "", "多"]]
+    with as_person(wang, "zh_Hans"):
+        one = ran(sent(rows, "名单.csv"))
+        chinese = [row.errors for row in drafts.rows(one.id)]
+    assert "天上" in chinese[1]["source"] and not any(re.search("[a-z]{4}", text) for each in chinese for text in each.values())
+    with as_person(chief):
+        english = [row.errors for row in drafts.rows(one.id)]
+        file = b"".join(drafts.wrong_file(one.id)).decode()
+    assert english[0] == {"name": "“Name” is needed."} and "is not a phone number" in english[1]["phones"]
+    assert "“天上” is not one of the options" in english[1]["source"]
+    assert english[2][""].startswith("This line (4) has more cells than the heading")
+    assert all(text in file for text in ("“Name” is needed.", "is not a phone number", "This line (4) has more cells"))
+    assert [set(each) for each in english] == [set(each) for each in chinese]
 
 
 def test_only_whoever_made_it_and_administrators_see_an_import_and_take_it_back(app, create_user, clock):

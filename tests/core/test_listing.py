@@ -57,6 +57,25 @@ def _walked(order: Any, limit: int, **question: Any) -> list[int]:
         mark = one.next
 
 
+def test_the_page_before_a_place_that_has_become_the_first_is_the_first_page():
+    Book, tree = model("Book"), {"field": "shelf", "op": "is", "value": "Q9"}
+    ids = add_books([{"title": f"Row {number}", "shelf": "Q9"} for number in range(9)])
+    with system():
+        asked = {"filter": tree, "order": "id", "limit": 3}
+        third = page(Book, after=page(Book, after=page(Book, **asked).next, **asked).next, **asked)
+        delete_books(ids[:6])
+        found = page(Book, before=third.previous, **asked)
+        assert [one.id for one in found.rows] == ids[6:] and (found.previous, found.next) == (None, None)
+        delete_books(ids[6:])
+        assert page(Book, before=third.previous, **asked).rows == []
+
+
+def delete_books(ids: list[int]) -> None:
+    db.remove()
+    with db.short() as connection:
+        connection.execute(delete(model("Book").__table__).where(model("Book").id.in_(ids)))
+
+
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(

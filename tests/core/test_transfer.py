@@ -15,9 +15,10 @@ from core.journal import batches, journal
 from core.model import model_of
 from core.people import FieldRight, RoleRow
 from core.testing import both_databases, statements
-from core.transfer import run_import
+from core.transfer import drafts, run_export, run_import
 from core.transfer.draft_tables import core_import
 from core.undo import undo
+from tests.core.drafting import checked, ran, sent
 from tests.core.sheets import as_person, count, everything, journalled, read, write
 from tests.firm import HEADING, UNKNOWN, firm, mobile
 
@@ -175,6 +176,52 @@ def test_a_file_that_is_no_table_is_one_sentence_and_nothing_is_written(app, tmp
     with pytest.raises(Broken, match=words):
         run_import("crm_client", path)
     assert count() == 0 and not journalled("import") and [one.name for one in tmp_path.iterdir() if one.is_file()] == ["f.csv"]
+
+
+@both_databases
+@pytest.mark.parametrize("name", ["out.csv", "out.xlsx"])
+def test_a_text_of_many_lines_goes_out_and_comes_in_as_it_was(app, create, tmp_path, name):
+    create("crm_client", name="poet", remarks="\n".join(f'line {n}, and "so" on' for n in range(900)))
+    create("crm_client", name="neighbour")
+    before = everything()
+    run_export("crm_client", tmp_path / name)
+    outcome = run_import("crm_client", tmp_path / name)
+    assert (outcome.same, outcome.read) == (2, 2) and everything() == before
+
+
+@pytest.mark.parametrize(
+    ("lines", "line"),
+    [
+        (["name,remarks", 'A,"never closed', *(f"B{n},x" for n in range(40))], 2),
+        (["name,remarks", "", "A,x", 'B,"never closed', *(f"C{n},x" for n in range(400)), 'D,"closed",'], 4),
+        (["name,remarks", 'A,"two', 'lines"', 'B,"never closed', *(f"C{n},x" for n in range(400)), 'D,"",x', 'E,"y",z'], 3),
+    ],
+)
+def test_a_quotation_mark_that_nobody_closed_swallows_no_rows(app, tmp_path, lines, line):
+    (tmp_path / "f.csv").write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(Broken, match=f"a quotation mark in line {line} is not closed"):
+        run_import("crm_client", tmp_path / "f.csv")
+    assert count() == 0
+
+
+@pytest.mark.parametrize("ending", ["csv", "xlsx"])
+def test_lines_are_numbered_as_the_rows_of_the_spreadsheet(app, tmp_path, ending):
+    rows = [["name", "remarks", "phones"], ["A", "one\ntwo\nthree", ""], ["", "", ""], ["B", "x\ny", "nothing"], ["C", "", "", "more"]]
+    if ending == "csv":
+        content = b"sep=,\n" + write(tmp_path / "f.csv", rows).read_bytes()
+    else:
+        from openpyxl import Workbook
+
+        book = Workbook()
+        for row in rows:
+            book.active.append(row)
+        book.save(tmp_path / "f.xlsx")
+        content = (tmp_path / "f.xlsx").read_bytes()
+    one = checked(sent(content, f"f.{ending}"))
+    assert [(row.line, row.expected) for row in drafts.rows(one.id)] == [(2, "created"), (4, "refused"), (5, "refused")]
+    assert "This line (5) has more cells" in b"".join(drafts.wrong_file(one.id)).decode()
+    assert drafts.fix_row(one.id, 4, {"phones": ""}).expected == "created"
+    assert [(row.line, row.state) for row in drafts.rows(ran(one).id)] == [(2, "created"), (4, "created"), (5, "refused")]
 
 
 def test_a_workbook_that_would_fill_the_memory_is_refused(app, tmp_path):

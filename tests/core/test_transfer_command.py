@@ -1,9 +1,11 @@
 """`run.py import` and `run.py export` on a firm's list of 10,000 clients, as people type them."""
 
 import csv
+import io
 import time
 
 import pytest
+from openpyxl import Workbook
 
 from tests.core.installation import new
 from tests.firm import firm
@@ -80,13 +82,30 @@ def test_an_import_that_was_killed_goes_on_without_doubling(tmp_path):
         (("import", "crm_client", "stock.csv"), "No heading of this file names a field of “Clients”"),
         (("import", "crm_client", "picture.csv"), "does not hold a table"), (("export", "crm_client", "f.pdf"), ".csv or .xlsx"),
         (("import", "crm_client", "clients.csv", "--key", "stauts"), "has no field “stauts”"),
+        (("import", "crm_client", "broken.xlsx"), "is not an Excel workbook, or it is damaged"),
+        (("import", "crm_client", "cut.xlsx"), "is not an Excel workbook, or it is damaged"),
+        (("import", "crm_client", "twice.csv"), "Two columns are meant for “Name”: “name” and “name”"),
+        (("import", "crm_client", "headless.csv"), "No heading of this file names a field of “Clients”"),
+        (("import", "crm_client", "open.csv"), "a quotation mark in line 2 is not closed"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_one_sentence(place, words, sentence):
     (place.folder / "stock.csv").write_text("品名,库存\n螺丝,7\n", encoding="utf-8")
     (place.folder / "picture.csv").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 9)
     firm(10).write(place.folder / "clients.csv")
-    before = place.ask("SELECT count(*) FROM core_journal")
+    book = io.BytesIO()
+    Workbook().save(book)
+    middle = len(book.getvalue()) // 2
+    # Whole at both ends, where a zip says what it holds, and spoilt or cut in between.
+    (place.folder / "broken.xlsx").write_bytes(book.getvalue()[: middle - 400] + b"\0" * 800 + book.getvalue()[middle + 400 :])
+    (place.folder / "cut.xlsx").write_bytes(book.getvalue()[:middle])
+    (place.folder / "twice.csv").write_text("name,name\na,b\n", encoding="utf-8")
+    (place.folder / "headless.csv").write_text("Ann Lee,13800138000\nBob,13900139000\n", encoding="utf-8")
+    (place.folder / "open.csv").write_text('name,remarks\na,"b\nc,d\n', encoding="utf-8")
+    tables = ("core_journal", "core_import", "core_import_row", "crm_client")
+    before = [place.ask(f"SELECT count(*) FROM {name}") for name in tables]
+    files = {one.name for one in place.folder.iterdir()}
     done = place.run(*words)
     assert done.status == 1 and sentence in done.text and len(done.text.strip().splitlines()) == 1, done.text
-    assert place.ask("SELECT count(*) FROM core_journal") == before
+    assert [place.ask(f"SELECT count(*) FROM {name}") for name in tables] == before
+    assert {one.name for one in place.folder.iterdir()} == files
