@@ -7,18 +7,19 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select, update
 
-from core import bulk, job_runner
+from core import bulk, job_runner, jobs
 from core.context import system
 from core.db import db
 from core.errors import Problem
-from core.job_list import cancel, job_status
-from core.jobs import RESULT, core_job
+from core.job_list import cancel
+from core.jobs import core_job
 from core.journal import batches, journal
 from core.model import model_of
 from core.people import RoleRight, RoleRow
 from core.records import records
 from core.testing import both_databases
 from core.web.views import action, view_of
+from tests.core.drafting import after_checkpoint, run
 
 MANY = 620
 ALL = {"all": "1", "filter": '{"field":"status","op":"is","value":"nobody_in_contact"}', "q": ""}
@@ -67,15 +68,6 @@ def start(browser, **sent):
     form = {name: value.replace("&#34;", '"') for name, value in hidden if name not in ("csrf_token", "next")}
     assert browser.post("/crm_client/_bulk", data=form).status_code == 302
     return asked.text, db.session.scalars(select(core_job.c.id).order_by(core_job.c.id.desc())).first()
-
-
-def run(one):
-    db.session.commit()
-    job_runner.perform(only=one, awake=["core"])
-    db.session.expire_all()
-    with system():
-        shown = job_status(one)
-    return {**shown, "result": shown["memory"].get(RESULT)}
 
 
 def stages(client_model):
@@ -198,15 +190,13 @@ def test_a_cancelled_job_says_what_it_has_done_and_that_much_can_be_undone(login
     chief = login_as("chief", level="administrator")
     sign(monkeypatch)
     _asked, one = start(chief, action="sign")
-    kept = bulk.checkpoint
 
-    def stop_after_the_first(**memory):
-        kept(**memory)
+    def stop_after_the_first(_memory):
         cancel(one)
         db.session.commit()
         job_runner.running.get().asked = -1000.0
 
-    monkeypatch.setattr("core.bulk.checkpoint", stop_after_the_first)
+    after_checkpoint(monkeypatch, "core.bulk.checkpoint", stop_after_the_first)
     with system():
         shown = run(one)
     done = stages(client_model)["signed"]
@@ -214,7 +204,7 @@ def test_a_cancelled_job_says_what_it_has_done_and_that_much_can_be_undone(login
     assert shown["result"]["sentence"] == f"Done with {done} records. {MANY - done} are left."
     with system():
         chief.post(f"/undo/{shown['result']['batch']}")
-    monkeypatch.setattr("core.bulk.checkpoint", kept)
+    monkeypatch.setattr("core.bulk.checkpoint", jobs.checkpoint)
     later = db.session.scalars(select(core_job.c.id).order_by(core_job.c.id.desc())).first()
     if later != one:
         run(later)
@@ -226,14 +216,12 @@ def test_what_was_taken_back_in_the_middle_is_not_gone_on_with(login_as, client_
     chief = login_as("chief", level="administrator")
     sign(monkeypatch)
     _asked, one = start(chief, action="sign")
-    kept = bulk.checkpoint
 
-    def take_back(**memory):
-        kept(**memory)
+    def take_back(memory):
         db.session.execute(update(batches).where(batches.c.id == memory["batch"]).values(undone_by=memory["batch"]))
         db.session.commit()
 
-    monkeypatch.setattr("core.bulk.checkpoint", take_back)
+    after_checkpoint(monkeypatch, "core.bulk.checkpoint", take_back)
     assert 0 < run(one)["done"] < MANY
 
 

@@ -34,11 +34,6 @@ def long_lists(monkeypatch):
     monkeypatch.setattr(export_pages, "AT_ONCE", {"csv": 0, "xlsx": 0})
 
 
-@pytest.fixture
-def chief(login_as):
-    return login_as("chief", level="administrator")
-
-
 def many(count):
     model = model_of("crm_client")
     db.session.add_all([model(name=f"client {number:05}", code=f"X{number}") for number in range(1, count + 1)])
@@ -212,25 +207,25 @@ def test_ticked_records_pass_the_gate_at_once_and_in_the_job(app, create_user, l
     assert [row[0] for row in lines(answer)[1:]] == ["mine"]
 
 
-def test_while_its_addon_sleeps_there_is_no_file(app, chief, create):
+def test_while_its_addon_sleeps_there_is_no_file(app, admin, create):
     create("crm_client", name="a")
-    job_id = asked(chief)
+    job_id = asked(admin)
     assert run(job_id).state == "done"
     with system("switching"):
         disable("crm_client")
         db.session.commit()
     for address in (f"/jobs/{job_id}/file", "/crm_client/_export/ask", "/crm_client/_export"):
-        assert chief.get(address).status_code == 404
-    assert chief.post("/crm_client/_export", data=FORM).status_code == 404
+        assert admin.get(address).status_code == 404
+    assert admin.post("/crm_client/_export", data=FORM).status_code == 404
     with system("switching"):
         enable("crm_client")
         db.session.commit()
-    assert fetched(chief, job_id).status_code == 200
+    assert fetched(admin, job_id).status_code == 200
 
 
-def test_a_job_whose_addon_was_switched_off_waits_for_it(app, chief, create):
+def test_a_job_whose_addon_was_switched_off_waits_for_it(app, admin, create):
     create("crm_client", name="a")
-    job_id = asked(chief)
+    job_id = asked(admin)
     with system("switching"):
         disable("crm_client")
         db.session.commit()
@@ -241,9 +236,9 @@ def test_a_job_whose_addon_was_switched_off_waits_for_it(app, chief, create):
 
 
 @both_databases
-def test_an_export_that_fails_in_the_middle_is_written_anew_and_journalled_once(app, chief, monkeypatch):
+def test_an_export_that_fails_in_the_middle_is_written_anew_and_journalled_once(app, admin, monkeypatch):
     many(1200)
-    job_id, real, calls = asked(chief), exporting._exportable, []
+    job_id, real, calls = asked(admin), exporting._exportable, []
 
     def fails_once(model, found):
         calls.append(1)
@@ -255,23 +250,23 @@ def test_an_export_that_fails_in_the_middle_is_written_anew_and_journalled_once(
     assert run(job_id).state == "queued" and left() == [] and journalled("export") == []
     db.session.execute(update(core_job).values(due_at=core_job.c.created_at))
     db.session.commit()
-    assert run(job_id).state == "done" and len(sheet(fetched(chief, job_id))) == 1201
+    assert run(job_id).state == "done" and len(sheet(fetched(admin, job_id))) == 1201
     assert ['"fetched"' in one["changes"] for one in journalled("export")] == [False, True]
 
 
 @both_databases
-def test_a_cancelled_export_stops_at_the_next_page_and_leaves_nothing(app, chief, monkeypatch):
+def test_a_cancelled_export_stops_at_the_next_page_and_leaves_nothing(app, admin, monkeypatch):
     many(1200)
-    job_id, seen = asked(chief), []
+    job_id, seen = asked(admin), []
     monkeypatch.setattr("core.transfer.export_jobs.cancelled", lambda: seen.append(1) or len(seen) == 2)
     run(job_id)
     assert len(seen) == 2 and left() == [] and journalled("export") == []
 
 
 @both_databases
-def test_nobody_waits_at_the_database_while_a_file_is_written_or_sent(app, chief, monkeypatch):
+def test_nobody_waits_at_the_database_while_a_file_is_written_or_sent(app, admin, monkeypatch):
     many(1100)
-    job_id, real, free = asked(chief), exporting._write_workbook, []
+    job_id, real, free = asked(admin), exporting._write_workbook, []
 
     def write(path, rows, *more):
         def watched():
@@ -284,7 +279,7 @@ def test_nobody_waits_at_the_database_while_a_file_is_written_or_sent(app, chief
 
     monkeypatch.setattr(exporting, "_write_workbook", write)
     assert run(job_id).state == "done" and free == [True] * 3
-    answer = chief.get("/crm_client/_export")
+    answer = admin.get("/crm_client/_export")
     with closing(answer.iter_encoded()) as pieces:
         next(pieces), next(pieces)
         assert nobody_waits()

@@ -55,15 +55,10 @@ def small(monkeypatch):
     monkeypatch.setattr(export_pages, "AT_ONCE", {"csv": 3, "xlsx": 3})
 
 
-@pytest.fixture
-def chief(create_user):
-    return create_user("chief", level="administrator")
-
-
 @both_databases
-def test_a_small_list_comes_at_once_in_the_columns_and_rows_asked_for(app, create, chief, login_as):
+def test_a_small_list_comes_at_once_in_the_columns_and_rows_asked_for(app, create, admin, login_as):
     ids = [create("crm_client", name=name, phones="13800138000").id for name in ("甲", "乙", "丙")]
-    browser = login_as(chief)
+    browser = admin
     asked = browser.post("/crm_client/_export/ask", data={"ids": ids[:2]})
     assert asked.status_code == 200 and "2 records that you selected" in asked.text and "All 3 records" in asked.text
     sent = {"format": "csv", "rows": "ticked", "ids": ids[:2], "columns": "chosen", "fields": ["name", "phones"]}
@@ -77,11 +72,11 @@ def test_a_small_list_comes_at_once_in_the_columns_and_rows_asked_for(app, creat
 
 @both_databases
 @pytest.mark.parametrize("order", ["", "name", "-code"])
-def test_the_rows_come_in_the_order_in_which_the_list_shows_them(app, create, chief, login_as, monkeypatch, order):
+def test_the_rows_come_in_the_order_in_which_the_list_shows_them(app, create, admin, login_as, monkeypatch, order):
     for name in ("b", "c", "a"):
         create("crm_client", name=name)
     monkeypatch.setattr(type(view_of(model_of("crm_client"))), "order", "-name")
-    browser = login_as(chief)
+    browser = admin
     page = browser.get(f"/crm_client/?order={order}").text
     shown = re.findall(r'<a [^>]*href="/crm_client/\d+"[^>]*>(?:<[^>]*>)*([abc])<', page)
     assert sorted(shown) == ["a", "b", "c"]
@@ -99,9 +94,9 @@ def test_the_rows_come_in_the_order_in_which_the_list_shows_them(app, create, ch
 
 @both_databases
 @pytest.mark.parametrize("ending", ["csv", "xlsx"])
-def test_a_long_list_becomes_a_file_that_only_one_person_may_fetch(app, create_user, chief, login_as, small, ending):
+def test_a_long_list_becomes_a_file_that_only_one_person_may_fetch(app, create_user, admin, login_as, small, ending):
     made(1200)
-    browser = login_as(chief)
+    browser = admin
     answer = browser.post("/crm_client/_export", data={"format": ending, "rows": "all", "columns": "all"}, follow_redirects=True)
     assert "in the background" in answer.text and 'href="/jobs/"' in answer.text and journalled("export") == []
     assert "waiting" in browser.get("/jobs/").text
@@ -169,16 +164,16 @@ def test_without_the_right_there_is_no_way_in(app, create, login_as):
     assert "_export" not in browser.get("/").text
 
 
-def test_what_cannot_be_meant_is_told(app, create, chief, login_as):
+def test_what_cannot_be_meant_is_told(app, create, admin, login_as):
     create("crm_client", name="a")
-    browser = login_as(chief)
+    browser = admin
     for sent in ({"format": "pdf"}, {"columns": "chosen"}, {"rows": "ticked"}, {"filter": '{"field":"nothing","op":"is","value":1}'}):
         assert browser.post("/crm_client/_export", data=sent).status_code == 400, sent
 
 
-def test_a_cancelled_job_leaves_no_file_and_can_be_tried_again(app, chief, login_as, small):
+def test_a_cancelled_job_leaves_no_file_and_can_be_tried_again(app, admin, login_as, small):
     made(10)
-    browser = login_as(chief)
+    browser = admin
     browser.post("/crm_client/_export", data={"format": "csv", "columns": "all"})
     (job,) = jobs_of()
     assert browser.post(f"/jobs/{job.id}/cancel", follow_redirects=True).status_code == 200
@@ -191,9 +186,9 @@ def test_a_cancelled_job_leaves_no_file_and_can_be_tried_again(app, chief, login
     assert jobs_of()[0].state == "done"
 
 
-def test_files_go_when_their_days_are_over(app, chief, login_as, small):
+def test_files_go_when_their_days_are_over(app, admin, login_as, small):
     made(10)
-    browser = login_as(chief)
+    browser = admin
     browser.post("/crm_client/_export", data={"format": "csv", "columns": "all"})
     work()
     (job,) = jobs_of()
@@ -207,8 +202,8 @@ def test_files_go_when_their_days_are_over(app, chief, login_as, small):
     assert "removed after some days" in browser.get("/jobs/").text
 
 
-def test_a_page_of_jobs_without_jobs_says_so_and_htmx_gets_a_piece(app, chief, login_as):
-    browser = login_as(chief)
+def test_a_page_of_jobs_without_jobs_says_so_and_htmx_gets_a_piece(app, admin, login_as):
+    browser = admin
     assert "Nothing runs in the background" in browser.get("/jobs/").text
     piece = browser.get("/jobs/", headers={"HX-Request": "true"}).text
     assert "Nothing runs" in piece and "<html" not in piece
@@ -216,11 +211,11 @@ def test_a_page_of_jobs_without_jobs_says_so_and_htmx_gets_a_piece(app, chief, l
 
 
 @both_databases
-def test_rest_exports_csv_through_the_same_gate(app, create, chief, login_as):
+def test_rest_exports_csv_through_the_same_gate(app, create, admin, login_as):
     for name in ("甲", "乙"):
         create("crm_client", name=name)
-    found = login_as(chief).get("/api/v1/crm_client/_export?columns=name&order=-id", buffered=True)
+    found = admin.get("/api/v1/crm_client/_export?columns=name&order=-id", buffered=True)
     assert found.status_code == 200, found.text
     assert found.mimetype == "text/csv" and [line[0] for line in csv_of(found)][1:] == ["乙", "甲"]
     assert login_as("stranger").get("/api/v1/crm_client/_export").status_code == 403
-    assert login_as(chief).get("/api/v1/crm_client/_export?columns=nothing").status_code == 400
+    assert admin.get("/api/v1/crm_client/_export?columns=nothing").status_code == 400

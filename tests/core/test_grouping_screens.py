@@ -20,12 +20,6 @@ CLERK = "Law clerk"
 
 
 @pytest.fixture
-def admin(login_as: Any) -> Any:
-    """A browser of an administrator."""
-    return login_as("boss", level="administrator")
-
-
-@pytest.fixture
 def clients(create: Any) -> None:
     """Five signed clients, two dead ones, one without category."""
     for place in range(5):

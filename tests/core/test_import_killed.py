@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from tests.core.drafting import QUEUE_IMPORT
 from tests.core.installation import new
 from tests.firm import firm
 
@@ -111,24 +112,8 @@ def test_a_killed_command_is_taken_back_as_a_whole(place, point):
     assert place.run("import", "--resume", number).status == 1
 
 
-QUEUE = """
-from core.cli.house import house
-from core.transfer import drafts
-from core.context import acting, Actor
-from core.db import db
-from core.job_runner import perform
-with house():
-    with open("clients.csv", "rb") as stream:
-        one = drafts.begin("crm_client", stream, "clients.csv")
-    db.session.commit()
-    assert perform(only=one.job_id)
-    drafts.run_later(one.id)
-    print(one.id)
-"""
-
-
 def queued(place):
-    return int(place.python(QUEUE).split()[-1])
+    return int(place.python(QUEUE_IMPORT).split()[-2])
 
 
 def expire_leases(place):

@@ -23,12 +23,6 @@ HOME = "/crm_client/_import"
 
 
 @pytest.fixture
-def admin(login_as: Any) -> Any:
-    """A browser of an administrator."""
-    return login_as("boss", level="administrator")
-
-
-@pytest.fixture
 def seller(login_as: Any) -> Any:
     """A browser of a salesperson, who may import clients."""
     return login_as("li.wei", roles=["Salesperson"])

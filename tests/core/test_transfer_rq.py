@@ -7,6 +7,7 @@ import time
 import pytest
 
 from tests import servers
+from tests.core.drafting import QUEUE_IMPORT
 from tests.core.installation import ROOT, new
 from tests.firm import firm
 
@@ -37,18 +38,6 @@ from core.cli import main
 raise SystemExit(main(["jobs", "--worker"]))
 """
 
-QUEUE_IMPORT = """
-from core.cli.house import house
-from core.db import db
-from core.job_runner import perform
-from core.transfer import drafts
-with house():
-    with open("clients.csv", "rb") as stream:
-        one = drafts.begin("crm_client", stream, "clients.csv")
-    db.session.commit()
-    assert perform(only=one.job_id)
-    print(drafts.run_later(one.id).job_id)
-"""
 QUEUE_EXPORT = """
 from core.cli.house import house
 from core.transfer.export_jobs import write_export

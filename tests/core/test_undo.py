@@ -3,30 +3,21 @@
 import pytest
 from sqlalchemy import select
 
-from core import job_runner, undo_jobs
+from core import job_runner, jobs
 from core.context import system
 from core.db import db
 from core.errors import Problem
-from core.job_list import cancel, job_status, try_again
-from core.jobs import RESULT, core_job
+from core.job_list import cancel, try_again
+from core.jobs import core_job
 from core.journal import batches
 from core.model import model_of
 from core.records import records
 from core.testing import both_databases
 from core.undo import undo
-from tests.core.drafting import ran, sent
+from tests.core.drafting import after_checkpoint, ran, run, sent
 from tests.core.sheets import count, everything
 
 MANY = 1100
-
-
-def run(one):
-    db.session.commit()
-    job_runner.perform(only=one, awake=["core"])
-    db.session.expire_all()
-    with system():
-        shown = job_status(one)
-    return {**shown, "result": shown["memory"].get(RESULT)}
 
 
 @both_databases
@@ -38,10 +29,8 @@ def test_an_undo_that_stopped_in_the_middle_goes_on_when_it_is_asked_again(login
     made = ran(sent([["code", "name"], *rows, *([f"K{number}", f"new name {number}"] for number in range(60))]))
     chief.post(f"/undo/{made.batch_id}")
     one = db.session.scalars(select(core_job.c.id).order_by(core_job.c.id.desc())).first()
-    kept = undo_jobs.checkpoint
 
-    def stop_after_the_first(**memory):
-        kept(**memory)
+    def stop_after_the_first(memory):
         if not memory["count"]:
             return
         if ended == "dead":
@@ -51,9 +40,9 @@ def test_an_undo_that_stopped_in_the_middle_goes_on_when_it_is_asked_again(login
         db.session.commit()
         job_runner.running.get().asked = -1000.0
 
-    monkeypatch.setattr("core.undo_jobs.checkpoint", stop_after_the_first)
+    after_checkpoint(monkeypatch, "core.undo_jobs.checkpoint", stop_after_the_first)
     assert run(one)["state"] == ended and 0 < count() < MANY
-    monkeypatch.setattr("core.undo_jobs.checkpoint", kept)
+    monkeypatch.setattr("core.undo_jobs.checkpoint", jobs.checkpoint)
     records(model_of("crm_client")).edit(everything()[7]["id"], {"name": "changed since"})
     answer = chief.post(f"/undo/{made.batch_id}", follow_redirects=True)
     assert "goes on in the background" in answer.text
