@@ -69,7 +69,12 @@ class _Work:
         memory = self._memory(lot)
         before = {place: memory[lot[at].line] for place, at in enumerate(good) if lot[at].line in memory}
         done = self.gate.create_many(
-            [lines[at].values for at in good], keys=self.chain, skip=self.one.known == "skip", lines=before, earlier=self.earlier
+            [lines[at].values for at in good],
+            keys=self.chain,
+            skip=self.one.known == "skip",
+            lines=before,
+            earlier=self.earlier,
+            sketched=True,
         )
         answers |= dict(zip(good, done, strict=True))
         self._forgive({at: memory[lot[at].line] for at, one in answers.items() if one.errors and lot[at].line in memory}, answers)
