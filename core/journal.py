@@ -34,7 +34,7 @@ from sqlalchemy.orm.base import NO_VALUE
 
 from core import hooks
 from core.context import acting, actor, now
-from core.db import MortiseSession, db
+from core.db import MortiseSession, db, put_rows
 from core.fields import Field
 from core.model import FabModel, Recorded
 
@@ -168,7 +168,8 @@ def _insert(session: Session, rows: list[dict[str, Any]]) -> None:
     tx = session.info.get("tx")
     if tx is None:
         tx = session.info["tx"] = (session.execute(select(func.max(journal.c.id))).scalar() or 0) + 1
-    session.execute(insert(journal).values(tx=tx), [{**common, **row} for row in rows])
+    names = ("tx", *common, "model", "record_id", "verb", "changes")
+    put_rows(session.connection(), journal, names, [(tx, *common.values(), *row.values()) for row in rows])
 
 
 _PG_INSERT = text(

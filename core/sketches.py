@@ -44,7 +44,8 @@ def store(model: Any, sketches: Sequence[Sketch]) -> None:
     Raises `Refused`, `Invalid` or SQLAlchemy's IntegrityError, half done: for a savepoint that finds out afterwards which one it was.
     """
     session = db.session()
-    changes = {one: _first_values(model, one) for one in sketches}
+    told = [(one.name, one.key, one.kind.json) for one in model.__fields__.values()]
+    changes = {one: _first_values(told, one) for one in sketches}
     check_writes(session, {one: ("create", values) for one, values in changes.items()})
     for one, record_id in zip(sketches, _fresh_ids(model, len(sketches)), strict=True):
         one.id, one.version = record_id, 1
@@ -69,11 +70,13 @@ def finished(sketch: Sketch) -> Any:
     return record
 
 
-def _first_values(model: Any, sketch: Sketch) -> dict[str, tuple[Any, Any]]:
-    """As the journal tells them of any new record."""
+def _first_values(told: Sequence[tuple[str, str, Callable[[Any], Any]]], sketch: Sketch) -> dict[str, tuple[Any, Any]]:
+    """As the journal tells them of any new record; ``told`` are name, key and spelling of its fields."""
     given = sketch.__dict__
-    found = {one.name: (None, one.kind.json(new)) for one in model.__fields__.values() if (new := given[one.key]) is not None}
-    return found | {name: (None, value) for name, value in sorted((given["custom"] or {}).items()) if value is not None}
+    found = {name: (None, spelled(given[key])) for name, key, spelled in told if given[key] is not None}
+    if given["custom"]:
+        found |= {name: (None, value) for name, value in sorted(given["custom"].items()) if value is not None}
+    return found
 
 
 def _fresh_ids(model: Any, count: int) -> Sequence[int]:
