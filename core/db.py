@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from flask import has_app_context
 from flask.globals import app_ctx
 from sqlalchemy import ARRAY, ColumnElement, Connection, Engine, any_, create_engine, event, literal, text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.util import immutabledict
@@ -179,3 +180,28 @@ def among(column: Any, values: Iterable[Any]) -> ColumnElement[bool]:
     if db.is_sqlite:
         return column.in_(list(values))  # type: ignore[no-any-return]
     return column == any_(literal(list(values), ARRAY(column.type)))
+
+
+def put_rows(connection: Connection, table: Any, names: Iterable[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Insert rows, whose values stand in the order of ``names``, without a parameter each by name; on PostgreSQL by COPY.
+
+    Raises SQLAlchemy's IntegrityError like any insert.
+    """
+    if not rows:
+        return
+    dialect: Any = connection.dialect
+    columns = [table.c[name] for name in names]
+    stored = [column.type.dialect_impl(dialect).bind_processor(dialect) for column in columns]
+    values = [map(process, each) if process else each for process, each in zip(stored, zip(*rows, strict=True), strict=True)]
+    into = f'"{table.name}" ({", ".join(column.name for column in columns)})'
+    if dialect.name == "sqlite":
+        places = ", ".join("?" * len(columns))
+        connection.exec_driver_sql(f"INSERT INTO {into} VALUES ({places})", list(zip(*values, strict=True)))  # noqa: S608
+        return
+    raw: Any = connection.connection.driver_connection
+    try:
+        with raw.cursor() as cursor, cursor.copy(f"COPY {into} FROM STDIN") as copy:
+            for row in zip(*values, strict=True):
+                copy.write_row(row)
+    except dialect.dbapi.IntegrityError as error:
+        raise IntegrityError(f"COPY {into}", None, error) from error

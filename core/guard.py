@@ -16,6 +16,7 @@ from core.errors import Invalid, Refused
 from core.i18n import gettext as _
 from core.model import Recorded, fields_of, is_half, is_owned, model_label, models
 from core.rules import rights, visible_ids
+from core.sketch import model_behind
 
 
 @event.listens_for(MortiseSession, "do_orm_execute")
@@ -114,7 +115,7 @@ def check_writes(session: Any, pending: dict[Any, tuple[str, dict[str, tuple[Any
     mine = rights()
     linked: dict[type, dict[int, tuple[Any, str]]] = {}
     for record, (verb, changes) in pending.items():
-        model = type(record)
+        model = model_behind(record)
         verdict = mine.covers(record, verb, old=verb != "create")
         if not verdict:
             raise Refused(refusal(verb, model), verdict)

@@ -29,6 +29,7 @@ from core.rule_lines import (
     rules_of,
     verbs_of,
 )
+from core.sketch import model_behind
 from core.verdicts import Grant, Reason, Verdict
 
 __all__ = [
@@ -266,7 +267,7 @@ class Rights:
 
     def covers(self, record: Any, verb: str, *, old: bool = False) -> Verdict:
         """May this person do ``verb`` with this very record? Answered from its values; ``old`` asks for those stored before."""
-        model = type(record)
+        model = model_behind(record)
         grant = self.grant(model, verb)
         reasons = list(grant.reasons)
         if grant.nothing:
