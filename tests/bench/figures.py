@@ -130,7 +130,7 @@ def _running(line: list[str], made: Installation, port: int) -> Iterator[tuple[i
                 _ask(port, "GET", "/login/")
                 break
             except OSError:
-                assert process.poll() is None and time.perf_counter() - started < 120, "the server did not start"
+                assert process.poll() is None and time.perf_counter() - started < 300, "the server did not start"
                 time.sleep(0.02)
         yield process.pid, time.perf_counter() - started
     finally:

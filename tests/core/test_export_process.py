@@ -16,7 +16,7 @@ COUNT = 40_000
 FEW = '{"field": "code", "op": "starts", "value": "X39"}'
 SOME = '{"field": "code", "op": "starts", "value": "X0"}'
 """The clients of these filters: a thousand, and ten thousand."""
-MOST_GROWTH = 25
+MOST_GROWTH = 10
 """Megabytes that forty times the rows may cost: what the library keeps of a workbook, and the database's own buffers."""
 MANY = f"""
 from sqlalchemy import insert
