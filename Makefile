@@ -10,6 +10,9 @@ PY := .venv/bin/python
 UV := .tools/bin/uv
 # `make test ARGS="-k journal -x"` hands words on to pytest; so do quick and docs. `make run ARGS=--strict` hands them to serve.
 ARGS ?=
+# A file's tests stay together, for the sake of what they share. Files are given out as they come (tests/conftest.py: the slow
+# ones first); by itself xdist begins with those that hold many tests, and ends with one process at work on the longest.
+SPREAD := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # The first Python that is new enough; `make run PYTHON=/path/to/python3.12` chooses another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -30,11 +33,11 @@ test: .venv/.dev setup ## install what tests need, and run all of them
 	$(PY) -m tests.servers install
 	$(PY) -m tests.guards
 	.venv/bin/ruff check --quiet .
-	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not alone" $(ARGS)
+	$(PY) -m pytest $(SPREAD) -m "not alone" $(ARGS)
 	$(PY) -m pytest -m "alone" $(ARGS) || [ $$? -eq 5 ]
 
 quick: .venv/.dev setup ## the fast tests, under three minutes, without a browser
-	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow and not browser and not alone" $(ARGS)
+	$(PY) -m pytest $(SPREAD) -m "not slow and not browser and not alone" $(ARGS)
 
 bench: .venv/.dev setup ## measure pages of a million clients against their floor, start and memory (ARGS="--rows 100000 --runs 1")
 	$(PY) run.py bench $(ARGS)

@@ -20,6 +20,7 @@ from core.formula import check_formula, evaluate, names_in, parse
 from core.i18n import gettext as _
 from core.model import SYSTEM_FIELDS, Model, model_label, models
 from core.options import Dictionary, bad_titles, dictionary_exists, free_name, name_options, slug
+from core.sketch import model_behind
 from core.state import cached_by_generation, steers
 
 __all__ = ["CustomField", "FieldSetting", "compute_formulas", "custom_column", "fields_now", "index_sql", "stored_value"]
@@ -206,10 +207,10 @@ def _formulas(model: Any) -> list[Field]:
 
 def compute_formulas(record: Any) -> None:
     """Bring a record's formula fields up to date with its numbers, before it is stored; what cannot be computed is empty."""
-    wanted = _formulas(type(record))
+    wanted = _formulas(model_behind(record))
     if not wanted:
         return
-    numbers = _numbers(type(record))
+    numbers = _numbers(model_behind(record))
     for one in wanted:
         value = evaluate(one.formula or "", lambda name: numbers[name].get(record) if name in numbers else None)
         if one.kind.json(value) != (record.custom or {}).get(one.name):

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from flask import has_app_context
 from flask.globals import app_ctx
 from sqlalchemy import ARRAY, ColumnElement, Connection, Engine, any_, create_engine, event, literal, text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.util import immutabledict
@@ -127,11 +128,15 @@ def _sqlite_habits(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
-        if connection.get_execution_options().get("mortise_read_only"):
-            connection.exec_driver_sql("PRAGMA query_only=ON")
-            connection.exec_driver_sql("BEGIN")
+        read_only = bool(connection.get_execution_options().get("mortise_read_only"))
+        # Straight to the driver: on its way through SQLAlchemy such a word takes as long as the statement of a page.
+        raw: Any = connection.connection.driver_connection
+        if connection.info.get("read_only") is not read_only:
+            raw.execute(f"PRAGMA query_only={'ON' if read_only else 'OFF'}")
+            connection.info["read_only"] = read_only
+        if read_only:
+            raw.execute("BEGIN")
         else:
-            connection.exec_driver_sql("PRAGMA query_only=OFF")
             # Two requests that read first and write later can neither dead-lock nor lose an update (DESIGN 9).
             _wait_for_turn(connection)
 
@@ -175,3 +180,28 @@ def among(column: Any, values: Iterable[Any]) -> ColumnElement[bool]:
     if db.is_sqlite:
         return column.in_(list(values))  # type: ignore[no-any-return]
     return column == any_(literal(list(values), ARRAY(column.type)))
+
+
+def put_rows(connection: Connection, table: Any, names: Iterable[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Insert rows, whose values stand in the order of ``names``, without a parameter each by name; on PostgreSQL by COPY.
+
+    Raises SQLAlchemy's IntegrityError like any insert.
+    """
+    if not rows:
+        return
+    dialect: Any = connection.dialect
+    columns = [table.c[name] for name in names]
+    stored = [column.type.dialect_impl(dialect).bind_processor(dialect) for column in columns]
+    values = [map(process, each) if process else each for process, each in zip(stored, zip(*rows, strict=True), strict=True)]
+    into = f'"{table.name}" ({", ".join(column.name for column in columns)})'
+    if dialect.name == "sqlite":
+        places = ", ".join("?" * len(columns))
+        connection.exec_driver_sql(f"INSERT INTO {into} VALUES ({places})", list(zip(*values, strict=True)))  # noqa: S608
+        return
+    raw: Any = connection.connection.driver_connection
+    try:
+        with raw.cursor() as cursor, cursor.copy(f"COPY {into} FROM STDIN") as copy:
+            for row in zip(*values, strict=True):
+                copy.write_row(row)
+    except dialect.dbapi.IntegrityError as error:
+        raise IntegrityError(f"COPY {into}", None, error) from error

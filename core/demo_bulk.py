@@ -55,7 +55,7 @@ def pour(model: Any, rows: Iterable[Row], told: Any = None) -> range:
                 for values, key in zip(waiting[0], keys, strict=True):
                     values["title_key"] = key
                 _insert(table, waiting[0])
-                search.add(db.session(), model, waiting[0][0]["id"], texts)
+                search.add(db.session(), model, [values["id"] for values in waiting[0]], texts)
                 db.session.commit()
                 if told is not None:
                     told(waiting[0][-1]["id"] - first + 1)

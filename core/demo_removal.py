@@ -218,4 +218,3 @@ def _written_by(number: int) -> str:
         if count:
             found.append(f"{count:,} {model_label(models()[table.name], many=True)}")
     return ", ".join(dict.fromkeys(found))
-

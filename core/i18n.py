@@ -25,6 +25,11 @@ def add_catalogue(folder: Path) -> None:
         _known.cache_clear()
 
 
+def catalogues_known() -> int:
+    """How many folders of catalogues take part; with each new one the same sentence may read otherwise."""
+    return len(_folders)
+
+
 @lru_cache(maxsize=16)
 def catalogue(language: str) -> _gettext.NullTranslations:
     """All catalogues of one language, merged; an empty one for English."""
@@ -75,6 +80,9 @@ def gettext(message: str, **values: Any) -> str:
     if (notes := _notes.get()) is not None:
         notes[said] = [message, values]
     return said
+
+
+gettext.foldable = True  # type: ignore[attr-defined]  # a template's fixed sentences become part of it, see core/web/folding.py
 
 
 def ngettext(one: str, many: str, count: int, **values: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime
@@ -34,7 +34,7 @@ from sqlalchemy.orm.base import NO_VALUE
 
 from core import hooks
 from core.context import acting, actor, look_again, now
-from core.db import MortiseSession, db
+from core.db import MortiseSession, db, put_rows
 from core.fields import Field
 from core.model import FabModel, Recorded
 
@@ -92,7 +92,7 @@ Index("ix_core_journal_unsealed", journal.c.id, postgresql_where=journal.c.seal.
 
 def canonical(value: Any) -> str:
     """JSON with one spelling for one value, so that its hash means something."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=plain)
+    return _spell(value)
 
 
 def plain(value: Any) -> Any:
@@ -104,6 +104,9 @@ def plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         return format(value, "f")
     return str(value)
+
+
+_spell = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=plain).encode
 
 
 @contextmanager
@@ -140,7 +143,12 @@ def undone(ids: list[int]) -> set[int]:
 
 def write(model: str, record_id: int, verb: str, changes: dict[str, Any]) -> None:
     """Journal something that is not a change of a record: an export, a sign-in, a removal."""
-    _insert(db.session(), [_row(model, record_id, verb, changes)])
+    write_many([(model, record_id, verb, changes)])
+
+
+def write_many(rows: Iterable[tuple[str, int, str, dict[str, Any]]]) -> None:
+    """Journal several of (model, id, verb, changes) by one statement."""
+    _insert(db.session(), [_row(*row) for row in rows])
 
 
 def _row(model: str, record_id: int, verb: str, changes: dict[str, Any]) -> dict[str, Any]:
@@ -160,7 +168,8 @@ def _insert(session: Session, rows: list[dict[str, Any]]) -> None:
     tx = session.info.get("tx")
     if tx is None:
         tx = session.info["tx"] = (session.execute(select(func.max(journal.c.id))).scalar() or 0) + 1
-    session.execute(insert(journal).values(tx=tx), [{**common, **row} for row in rows])
+    names = ("tx", *common, "model", "record_id", "verb", "changes")
+    put_rows(session.connection(), journal, names, [(tx, *common.values(), *row.values()) for row in rows])
 
 
 _PG_INSERT = text(

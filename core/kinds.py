@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
@@ -35,10 +34,12 @@ class Kind:
     compare = ("lt", "le", "gt", "ge", "between")
     json_type: dict[str, Any] = {"type": "string"}
     align = "start"
+    longest = 200
+    """Characters, where the field does not say."""
 
     def column_type(self, field: Field) -> Any:
         """The SQL type of a built-in field's column."""
-        return String(field.max_length or 200)
+        return String(field.max_length or self.longest)
 
     def clean(self, value: Any, field: Field) -> Any:
         """A Python value from JSON, a form or a file.
@@ -48,7 +49,7 @@ class Kind:
         if not isinstance(value, str):
             raise Wrong(_("Please give text."))
         value = tidy(value)
-        limit = field.max_length or 200
+        limit = field.max_length or self.longest
         if len(value) > limit:
             raise Wrong(_("At most %(limit)s characters; this has %(count)s.", limit=limit, count=len(value)))
         return " ".join(value.split()) if "\n" in value else value
@@ -94,13 +95,11 @@ class CodeKind(TextKind):
 
 class EmailKind(TextKind):
     name = "email"
+    longest = 320
     _shape = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+")
 
-    def column_type(self, field: Field) -> Any:
-        return String(field.max_length or 320)
-
     def clean(self, value: Any, field: Field) -> Any:
-        value = narrow(super().clean(value, replace(field, max_length=320)))
+        value = narrow(super().clean(value, field))
         if value and not self._shape.fullmatch(value):
             raise Wrong(_("“%(value)s” is not an e-mail address; write it like name@example.com.", value=value[:80]))
         return value
@@ -111,27 +110,32 @@ class PhoneKind(TextKind):
 
     name = "phone"
     _allowed = re.compile(r"\(?\+?\d[\d\s\-().]*(\s*(转|ext\.?|x|#)\s*\d{1,8})?", re.IGNORECASE)
+    _between = re.compile(r"[,;/、\n]+")
+    _no_digit = re.compile(r"\D")
+    _rounded = re.compile(r"\d(\.\d+)?E\+\d+", re.IGNORECASE)
+    _pointed = re.compile(r"(\d{5,15})\.0+")
+    _exponent = re.compile(r"(\d)\.(\d+)E\+(\d{1,2})", re.IGNORECASE)
 
     def clean(self, value: Any, field: Field) -> Any:
         if isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
         value = narrow(super().clean(value, field))
-        parts = [" ".join(part.split()) for part in re.split(r"[,;/、\n]+", value) if part.strip()]
-        parts = [self._whole(part) for part in parts]
+        parts = [self._whole(" ".join(part.split())) for part in self._between.split(value) if part.strip()]
         for part in parts:
-            if re.fullmatch(r"\d(\.\d+)?E\+\d+", part, re.IGNORECASE):
+            if self._rounded.fullmatch(part):
                 raise Wrong(_("“%(value)s” lost its digits in a spreadsheet; format the column as text and export it again.", value=part))
-            digits = re.sub(r"\D", "", part)
+            digits = self._no_digit.sub("", part)
             if not self._allowed.fullmatch(part) or not 5 <= len(digits) <= 24:
                 raise Wrong(_("“%(value)s” is not a phone number.", value=part[:40]))
         return ", ".join(parts)
 
-    @staticmethod
-    def _whole(part: str) -> str:
+    def _whole(self, part: str) -> str:
         """The number that a spreadsheet has turned into 13800138000.0 or 1.3800138000E+10, as long as all its digits are there."""
-        if found := re.fullmatch(r"(\d{5,15})\.0+", part):
+        if "." not in part:
+            return part
+        if found := self._pointed.fullmatch(part):
             return found[1]
-        found = re.fullmatch(r"(\d)\.(\d+)E\+(\d{1,2})", part, re.IGNORECASE)
+        found = self._exponent.fullmatch(part)
         return found[1] + found[2] if found and len(found[2]) == int(found[3]) else part
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import false, func, literal, or_, select, union_all
+from sqlalchemy import func, literal, select, union_all
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from core.context import actor
@@ -17,7 +17,7 @@ from core.db import db
 from core.errors import Broken
 from core.filters import compile_filter, field_named
 from core.i18n import gettext as _
-from core.reach import FEW, MOST_COUNTED, reach_of
+from core.reach import FEW, MOST_COUNTED, limbs_of, reach_of
 from core.reach import visible as _visible
 
 MOST_FOUND = 1_000
@@ -57,8 +57,8 @@ def page(
 
     ``order`` is a field name or several, ``-`` before one turns it round; NULLs come last either way. ``after`` and
     ``before`` take a mark of an earlier page; when nothing stands before it any more, the first page comes. With ``columns``,
-    rows are light: named tuples of ``id`` and these fields by `Field.key`, instead of records. Raises `Broken` with a
-    sentence for whatever cannot be understood.
+    rows are light: named tuples that have ``id`` and these fields, several links excepted, for `Field.get`. Raises `Broken`
+    with a sentence for whatever cannot be understood.
     """
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_ROWS:
         raise Broken(_("A page has 1 to %(count)s rows.", count=MOST_ROWS))
@@ -99,7 +99,8 @@ def _picked(model: Any, columns: Iterable[str] | None) -> list[Any]:
     if columns is None:
         return [model]
     fields = [field_named(name, model) for name in columns if name != "id"]
-    return [model.id.label("id"), *(one.column(model).label(one.key) for one in fields if one.kind.name != "links")]
+    stored = [getattr(model, one.key).label(one.key) for one in fields if not one.custom and one.kind.name != "links"]
+    return [model.id.label("id"), *stored, *([model.custom.label("custom")] if any(one.custom for one in fields) else [])]
 
 
 def id_among(column: Any, ids: Sequence[int]) -> Any:
@@ -159,7 +160,8 @@ class _Question:
         run = db.session.execute
         if self.hits is not None:
             some = self.hits.join(select(self.model.id), self.narrow).where(*self.where(searched=False)).limit(MOST_FOUND + 1)
-            ids = list(run(some).scalars())
+            # Among very many visible rows the hits lead, never the rule.
+            ids = list(run(some, execution_options={} if self.narrow else {"mortise_led": self.model}).scalars())
             if len(ids) <= MOST_FOUND:
                 self.known = ids
             return min(len(ids), MOST_FOUND), len(ids) > MOST_FOUND
@@ -172,18 +174,19 @@ class _Question:
 
     def rows(self, steps: list[Step], place: list[Any] | None, back: bool, limit: int, picked: list[Any]) -> list[Any]:
         """Up to ``limit + 1`` rows, each ended by the values that the order looks at; nearest first when walking back."""
+        run, led = db.session.execute, {"mortise_led": self.model}
         if self.known is not None:
-            return list(db.session.execute(_sorted(self, steps, place, back, limit, picked)).all())
+            return list(run(_sorted(self, steps, place, back, limit, picked), execution_options=led).all())
         ranks = _ranks(steps[0], place, back)
         if self.hits is not None and self.total()[1] and steps[0].indexed:
             # A common word: the next rows in order mostly hold enough hits, and collecting all hits first would take long.
-            found = list(db.session.execute(_walk(self, steps, place, back, limit, picked, ranks[0], NEXT)).all())
+            found = list(run(_walk(self, steps, place, back, limit, picked, ranks[0], NEXT), execution_options=led).all())
             if len(found) > limit:
                 return found
         found = []
         for rank in ranks:
             if len(found) <= limit:
-                found += db.session.execute(_walk(self, steps, place, back, limit, picked, rank)).all()
+                found += run(_walk(self, steps, place, back, limit, picked, rank), execution_options=led).all()
         return found[: limit + 1]
 
 
@@ -232,22 +235,23 @@ def _walk(
         where += _beyond(steps, place, back, rank)
     sorting = [first.sorting(back, whole=True)] if rank == 0 else []
     sorting += [step.sorting(back) for step in steps[1:]]
-    several = asked.visible is None and len(asked.branches or ()) > 1
-    if not window and not several:
-        return select(*picked, *keys).where(*where).order_by(*sorting).limit(limit + 1)
+    # The hits of a search are not looked up anew for each walk.
+    alone = asked.visible is not None or (asked.hits is not None and not asked.narrow and (bool(window) or db.is_sqlite))
+    limbs = [[]] if alone else limbs_of(model, asked.branches, first, asked.narrow)
+    if not window and len(limbs) == 1:
+        return select(*picked, *keys).where(*where, *limbs[0]).order_by(*sorting).limit(limit + 1)
     inner = select(model.id.label("id"), *keys).where(*where).order_by(*sorting).limit(window or limit + 1)
-    if several and not window:
-        # Each alternative of the row filter walks an index of its own; what an earlier one has found is left out of the later.
-        walks, earlier = [], false()
-        for branch in asked.branches or ():
-            walks.append(select(inner.where(branch, ~func.coalesce(earlier, false())).subquery()))
-            earlier = or_(earlier, branch)
-        near = union_all(*walks).subquery()
-    else:
-        near = inner.subquery()
+    walks = [inner.where(*limb) for limb in limbs]
+    near = (walks[0] if len(walks) == 1 else union_all(*(select(one.subquery()) for one in walks))).subquery()
+
+    def outer() -> list[Any]:
+        found = [first.sorting(back, near.c[names[0]], whole=True)] if rank == 0 else []
+        return [*found, *(step.sorting(back, near.c[name]) for step, name in zip(steps[1:], names[1:], strict=True))]
+
+    if window and len(limbs) > 1:
+        # Beyond the last row of one walk there may be rows that it has not come to.
+        near = select(near).order_by(*outer()).limit(window).subquery()
     query = select(*picked, *(near.c[name] for name in names)).join_from(near, model, model.id == near.c.id)
     if window and asked.hits is not None:
         query = query.where(asked.hits.each(near.c.id), *asked.hits.visible)
-    outer = [first.sorting(back, near.c[names[0]], whole=True)] if rank == 0 else []
-    outer += [step.sorting(back, near.c[name]) for step, name in zip(steps[1:], names[1:], strict=True)]
-    return query.order_by(*outer).limit(limit + 1)
+    return query.order_by(*outer()).limit(limit + 1)

@@ -32,6 +32,7 @@ FabModel.metadata.naming_convention = {
 }
 
 _models: dict[str, type] = {}
+_pointing: dict[str, list[tuple[type, Field]]] = {}
 _halves: dict[type, frozenset[str]] = {}
 _option_seeds: dict[str, tuple[str, list[str]]] = {}
 _option_labels: dict[str, dict[str, str]] = {}
@@ -264,6 +265,7 @@ class Recorded:
             places = (*places, *indexes_of(cls, SYSTEM_FIELDS))
             cls.__table_args__ = (*places, {"sqlite_autoincrement": True, "info": {"addon": addon}})
         _models[table] = cls
+        _pointing.clear()
         super().__init_subclass__(**options)
 
     def __str__(self) -> str:
@@ -344,6 +346,7 @@ def extend(model: type) -> Callable[[type], type]:
                 made, attributes = _build_field(model, extra, name, value, addon, always_optional=True)
                 made.required = False
                 model.__fields__[name] = made
+                _pointing.clear()
                 for attribute, mapped in attributes.items():
                     _attach(addon, model, attribute, mapped)
             elif isinstance(value, property) or (callable(value) and not name.startswith("__")):
@@ -374,6 +377,7 @@ def finish_extensions() -> None:
 def forget_extensions(addon: str) -> None:
     """Drop what a broken addon wanted to add to other models."""
     _extensions.clear()
+    _pointing.clear()
     for model in _models.values():
         for name in [name for name, one in model.__fields__.items() if one.addon == addon and model.addon != addon]:
             del model.__fields__[name]
@@ -417,7 +421,9 @@ def fields_of(model: type) -> dict[str, Field]:
 def links_to(model: type) -> list[tuple[type, Field]]:
     """(model, link field) of everything that points at ``model``, sleeping addons included."""
     table = model.__tablename__
-    return [(other, one) for other in _models.values() for one in other.__fields__.values() if one.target_table == table]
+    if table not in _pointing:
+        _pointing[table] = [(other, one) for other in _models.values() for one in other.__fields__.values() if one.target_table == table]
+    return _pointing[table]
 
 
 def part_of(model: type) -> Field | None:

@@ -183,12 +183,19 @@ def option_key(dictionary: str, typed: str, allow_retired: bool = True) -> str:
     raise Wrong(_("“%(value)s” is not one of the options; choose one of: %(options)s.", value=typed[:40], options=names))
 
 
+@cached_by_generation
+def _has_retired(dictionary: str) -> bool:
+    return any(one.retired for one in _dictionaries().get(dictionary, []))
+
+
 def retired_choices(fields: dict[str, Field], values: dict[str, Any], record: Any = None) -> dict[str, str]:
     """{field: sentence} of cleaned ``values`` that newly choose a retired option; what ``record`` has already may stay."""
     wrong: dict[str, str] = {}
+    if actor().system:
+        return wrong
     for name, value in values.items():
         one = fields[name]
-        if one.kind.name not in ("choice", "choices") or not value or actor().system:
+        if one.kind.name not in ("choice", "choices") or not value or not _has_retired(one.choices or ""):
             continue
         before = one.get(record) if record is not None else None
         kept = set(before or []) if isinstance(before, list) else {before}

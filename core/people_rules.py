@@ -107,3 +107,9 @@ def _no_circle(record: Any, model: Any, name: str, changes: dict[str, tuple[Any,
 def rights_have_changed(record: Any, changes: dict[str, tuple[Any, Any]]) -> None:
     """Rights are loaded anew when people, posts or rights were written in this very request."""
     forget_rights()
+
+
+@hook.after_delete(*RIGHTS, Share)
+def rights_are_gone(record: Any) -> None:
+    """A share or post that is deleted opens nothing any more, in this very request."""
+    forget_rights()

@@ -14,7 +14,8 @@ import sys
 import threading
 import zlib
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -41,10 +42,16 @@ class Table:
     others: dict[str, str]
     longest: dict[str, int]
     """The length of the longest word that begins with these two characters."""
+    known: dict[str, str | None] = field(default_factory=dict)
+    """What `reading` has answered; at most one entry a character of the blocks, mostly some three thousand."""
 
     def reading(self, char: str) -> str | None:
         """The usual reading of one character, or None when it has none."""
-        code = ord(char)
+        if char not in self.known:
+            self.known[char] = self._look_up(ord(char))
+        return self.known[char]
+
+    def _look_up(self, code: int) -> str | None:
         for start, numbers in self.blocks:
             if start <= code < start + len(numbers):
                 number = numbers[code - start]
@@ -78,7 +85,8 @@ def table() -> Table:
     return _table
 
 
-def syllables(run: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def syllables(run: str) -> tuple[str, ...]:
     """The reading of each character of a run of Chinese characters, words considered (重庆 is chong qing)."""
     known = table()
     found: list[str] = []
@@ -94,7 +102,7 @@ def syllables(run: str) -> list[str]:
             surname = SURNAMES.get(run[0]) if at == 0 and 2 <= len(run) <= 3 else None
             found.append(surname or known.reading(run[at]) or run[at])
             at += 1
-    return found
+    return tuple(found)
 
 
 def readings(char: str) -> list[str]:

@@ -14,6 +14,7 @@ from core.errors import Conflict
 from core.i18n import gettext as _
 from core.model import fields_of, is_owned
 from core.people import MortiseUser, Post
+from core.sketch import model_behind
 
 
 def flush() -> None:
@@ -31,7 +32,7 @@ def prepare(record: Any, verb: str) -> None:
     from core.custom import compute_formulas
     from core.search import title_key
 
-    model, who, moment = type(record), actor(), now()
+    model, who, moment = model_behind(record), actor(), now()
     if verb == "create":
         for one in model.__fields__.values():
             if one.default is not None and one.kind.name != "links" and getattr(record, one.key) is None:

@@ -7,7 +7,7 @@ import time
 import weakref
 from typing import Any
 
-from sqlalchemy import BindParameter, Engine, and_, func, select, true, union, union_all
+from sqlalchemy import BindParameter, Engine, and_, false, func, or_, select, true, union, union_all
 
 from core.context import actor
 from core.db import db
@@ -18,6 +18,8 @@ FEW = 3_000
 KEPT_SECONDS = 300
 MOST_SHARED = 500
 """So many shared records are noted one by one; of more only whether they are the same."""
+MOST_WALKS = 40
+"""So many walks of an index, one a department, are still quicker than one through everybody's rows."""
 QUIET = {"mortise_rules": False}
 _wide: weakref.WeakKeyDictionary[Engine, dict[tuple[int | None, str], tuple[int, float]]] = weakref.WeakKeyDictionary()
 
@@ -62,6 +64,48 @@ def _ids(model: Any, branch: Any, limit: int) -> Any:
     query = select(model.__table__.c.id).where(and_(true(), branch)).limit(limit)
     # In the order of the column that is compared with values, its index alone answers; else PostgreSQL reads the table.
     return query.order_by(branch.left) if isinstance(getattr(branch, "right", None), BindParameter) else query
+
+
+def limbs_of(model: Any, branches: list[Any] | None, first: Any, narrow: bool) -> list[list[Any]]:
+    """The walks through an ordered list that together meet each row that these alternatives let through, and each once.
+
+    Each walk is told by its conditions. ``first`` is the first step of the order; ``narrow`` says that the rows are at most 10,000.
+    The rule that the session adds to the statement guides no walk (`core.guard`).
+    """
+    if not branches or (len(branches) == 1 and not db.is_sqlite):
+        return [[]]
+    ways = [[branch] for branch in branches]
+    if db.is_sqlite and not narrow:
+        # For very many rows SQLite would fetch all of them by several indexes and sort them.
+        split = [_split(model, branch, first) for branch in branches]
+        if any(way is None for way in split) and (len(branches) > 1 or not _plain(branches[0])):
+            # So many rows are met soon enough in the order's own index.
+            return [[]]
+        ways = [way or [branch] for way, branch in zip(split, branches, strict=True)]
+    limbs: list[list[Any]] = []
+    for place, some in enumerate(ways):
+        # What an earlier walk has found is left out of the later ones.
+        limbs += [[way, *([~func.coalesce(or_(*branches[:place]), false())] if place else [])] for way in some]
+    return limbs
+
+
+def _split(model: Any, branch: Any, first: Any) -> list[Any] | None:
+    """An alternative as walks along indexes that hold its rows in order, one a value; None where there is no such index."""
+    column, right = getattr(branch, "left", None), getattr(branch, "right", None)
+    if column is not None and column.key == "id":
+        return [branch]
+    wanted = [getattr(column, "key", None), getattr(first.expression, "key", None)]
+    if not isinstance(right, BindParameter) or all([one.key for one in index.columns][:2] != wanted for index in model.__table__.indexes):
+        return None
+    if _plain(branch):
+        return [branch]
+    values = list(right.value) if right.expanding else []
+    return [column == value for value in values] if 0 < len(values) <= MOST_WALKS else None
+
+
+def _plain(branch: Any) -> bool:
+    right = getattr(branch, "right", None)
+    return isinstance(right, BindParameter) and not right.expanding
 
 
 # -- how far a right reaches, to be compared later ----------------------------------------------------------------------

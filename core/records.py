@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
 
+from core import sketches
+from core.cleaning import clean_rows
 from core.context import actor
 from core.db import among, db
 from core.deletion import delete_with_parts
-from core.errors import Asleep, Conflict, Invalid, Missing, Problem, Refused, Wrong
+from core.errors import Asleep, Conflict, Invalid, Missing, Problem, Refused
 from core.fields import LARGEST_ID, Field
 from core.guard import refusal
 from core.i18n import gettext as _
@@ -22,6 +25,7 @@ from core.options import retired_choices
 from core.prepare import flush, prepare
 from core.recognise import LINE, Keys, recognise, remember
 from core.rules import may, rights, visible_ids
+from core.sketch import Sketch
 from core.titles import titles as titles
 
 CHUNK = 500
@@ -49,6 +53,8 @@ class _Known:
     skip: bool
     lines: Mapping[int, int]
     earlier: set[int] | None
+    new: Callable[[], Any]
+    """Makes what a row's values are put into."""
 
 
 def records(model: type) -> Records:
@@ -154,20 +160,7 @@ class Records:
 
     def clean(self, values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         """({field: value as stored}, {field: sentence}) of what a person, program or file has sent."""
-        fields = fields_of(self.model)
-        good: dict[str, Any] = {}
-        wrong: dict[str, str] = {}
-        for name, value in values.items():
-            one = fields.get(name) if isinstance(name, str) else None
-            if sentence := self.writable(str(name), one):
-                wrong[str(name)] = sentence
-                continue
-            assert one is not None
-            try:
-                good[name] = one.clean(value)
-            except Wrong as error:
-                wrong[name] = str(error)
-        return good, wrong
+        return clean_rows(self, [values])[0]
 
     def _required(self, record: Any, names: Iterable[str] | None = None) -> dict[str, str]:
         fields = fields_of(self.model)
@@ -209,23 +202,25 @@ class Records:
 
     def create_many(
         self, rows: Sequence[dict[str, Any]], *, keys: Keys = (), one: bool = False, skip: bool = False,
-        lines: Mapping[int, int] | None = None, earlier: set[int] | None = None,
+        lines: Mapping[int, int] | None = None, earlier: set[int] | None = None, sketched: bool = False,
     ) -> list[Done]:  # fmt: skip
         """Make many records: rights once, values per row, one flush a chunk of 500; the good ones are made, the others say why not.
 
         ``keys`` names fields by which a row is recognised: a record with the same values is changed instead of doubled. Several
         keys (a list of lists) are tried in turn, see `core.recognise`. With ``one`` a problem is raised instead of returned.
-        Never commits.
+        ``sketched`` is for whoever wants but the id of what is made: where nothing watches the model, new records are written
+        without becoming objects (`core.sketches`), with the same result, and `Done.record` is a `Sketch`. Never commits.
         """
         self._may("create")
         result: list[Done] = []
+        how = _Known(keys, skip, lines or {}, earlier, (sketches.sketcher(self.model) if sketched else None) or self.model)
         for start in range(0, len(rows), CHUNK):
-            result += self._create_chunk(rows[start : start + CHUNK], start, one, _Known(keys, skip, lines or {}, earlier))
+            result += self._create_chunk(rows[start : start + CHUNK], start, one, how)
         return result
 
     def _create_chunk(self, rows: Sequence[dict[str, Any]], start: int, one: bool, how: _Known) -> list[Done]:
         made = [Done(start + place) for place in range(len(rows))]
-        cleaned = [self.clean(row) for row in rows]
+        cleaned = clean_rows(self, rows)
         self._check_links(cleaned)
         waiting = list(range(len(rows)))
         while waiting:
@@ -258,14 +253,15 @@ class Records:
                 else:
                     self._change_known(done, record, good)
             elif place not in repeated:
-                record = self.model()
+                record = how.new()
                 for name, value in good.items():
                     _put(record, fields[name], value)
                 prepare(record, "create")
                 done.errors = self._required(record) | retired_choices(fields, good) or None
                 if done.errors is None:
                     fresh.append((done, record))
-        for place, sentences in self._taken([(record, list(self.model.__fields__)) for _done, record in fresh]).items():
+        names = list(self.model.__fields__)
+        for place, sentences in self._taken([(record, names) for _done, record in fresh]).items():
             fresh[place][0].errors = sentences
         fresh = [(done, record) for done, record in fresh if done.errors is None]
         number_records(self.model, [record for _done, record in fresh])
@@ -319,19 +315,24 @@ class Records:
     def _flush_fresh(self, fresh: Sequence[tuple[Done, Any]], one: bool) -> None:
         if not fresh:
             return
-        session = db.session()
+        session, made = db.session(), [record for _done, record in fresh]
         try:
             # In a savepoint: what a hook refuses leaves nothing pending behind.
             with session.begin_nested():
-                session.add_all([record for _done, record in fresh])
-                flush()
+                if isinstance(made[0], Sketch):
+                    sketches.store(self.model, made)
+                else:
+                    session.add_all(made)
+                    flush()
             for done, record in fresh:
                 done.record = record
-        except Problem:
+        except (Problem, IntegrityError):
             if one:
                 raise
             # Something in this lot is refused by a hook, a rule or a constraint: find out which, row by row.
             for done, record in fresh:
+                if isinstance(record, Sketch):
+                    record = sketches.finished(record)
                 try:
                     with session.begin_nested():
                         session.add(record)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import and_, bindparam, false, literal, null, or_, select, true, union_all
 
 from core.context import actor, now
-from core.db import db
+from core.db import among, db
 from core.fields import Field
 from core.i18n import gettext as _
 from core.model import fields_of, is_half, is_owned, part_of
@@ -29,6 +29,7 @@ from core.rule_lines import (
     rules_of,
     verbs_of,
 )
+from core.sketch import model_behind
 from core.verdicts import Grant, Reason, Verdict
 
 __all__ = [
@@ -37,37 +38,46 @@ __all__ = [
 ]  # fmt: skip
 
 QUIET = {"mortise_rules": False}
+MOST_SHARED = 200
+"""Up to so many records that are shared with a person are named by their ids: the database then fetches just these."""
 ABOVE = {"read": "read", "print": "read", "export": "export"}
 """What one must be allowed with a record to do this with its parts; whatever else is done with a part changes the whole: ``edit``."""
 
 
 @cache
-def _statements() -> tuple[Any, Any, Any]:
-    """The three statements that load a person's rights; made once, since building them costs more than running them."""
+def _statements() -> tuple[Any, Any]:
+    """The two statements that load a person's rights; made once, since building them costs more than running them."""
     me, roles = bindparam("user_id"), bindparam("roles", expanding=True)
     user, role = MortiseUser.__table__, RoleRow.__table__
-    people = (
-        select(user.c.level, role.c.id, role.c.name)
-        .select_from(user)
-        .outerjoin(assoc_user_role, assoc_user_role.c.user_id == user.c.id)
-        .outerjoin(role, or_(role.c.id == assoc_user_role.c.role_id, role.c.name == EVERYONE))
-        .where(user.c.id == me, user.c.active.is_(True))
-    )
     post, department, members = Post.__table__, Department.__table__, Team.members.property.secondary
     own = (
         select(post.c.department_id.label("own"), post.c.department_id.label("id")).where(post.c.user_id == me).cte("mine", recursive=True)
     )
     tree = own.union(select(own.c.own, department.c.id).join(own, department.c.parent_id == own.c.id))
     places = union_all(
-        select(literal("d").label("kind"), tree.c.own, tree.c.id),
-        select(literal("t"), members.c.left_id, members.c.left_id).where(members.c.right_id == me),
+        select(literal("l").label("kind"), user.c.id.label("one"), literal(0).label("other"), user.c.level.label("word")).where(
+            user.c.id == me, user.c.active.is_(True)
+        ),
+        select(literal("o"), role.c.id, literal(0), role.c.name).where(
+            or_(role.c.name == EVERYONE, role.c.id.in_(select(assoc_user_role.c.role_id).where(assoc_user_role.c.user_id == me)))
+        ),
+        select(literal("d"), tree.c.own, tree.c.id, literal("")),
+        select(literal("t"), members.c.left_id, members.c.left_id, literal("")).where(members.c.right_id == me),
     )
     share = Share.__table__
-    # Only which models have something that is shared with the person: most have nothing, and their filter is then one column.
-    given = or_(
-        share.c.user_id == me,
-        share.c.department_id.in_(bindparam("departments", expanding=True)),
-        share.c.team_id.in_(bindparam("teams", expanding=True)),
+    # The records that are shared with the person. A sub-query beside other alternatives makes PostgreSQL read the whole table.
+    given = (
+        select(share.c.record_id, share.c.model, share.c.access)
+        .where(
+            or_(
+                share.c.user_id == me,
+                share.c.department_id.in_(bindparam("departments", expanding=True)),
+                share.c.team_id.in_(bindparam("teams", expanding=True)),
+            ),
+            or_(share.c.until.is_(None), share.c.until > bindparam("moment")),
+        )
+        .limit(MOST_SHARED + 1)
+        .subquery()
     )
     rr, fr, pr = RoleRight.__table__, FieldRight.__table__, PersonalRight.__table__
     rows = union_all(
@@ -76,13 +86,13 @@ def _statements() -> tuple[Any, Any, Any]:
         select(literal("p"), pr.c.user_id, pr.c.model, pr.c.verb, pr.c.scopes, pr.c.denied, pr.c.id).where(
             pr.c.user_id == me, or_(pr.c.until.is_(None), pr.c.until > bindparam("moment"))
         ),
-        select(literal("s"), literal(0), share.c.model, literal(""), literal(""), literal(False), literal(0)).where(given).distinct(),
+        select(literal("s"), given.c.record_id, given.c.model, given.c.access, literal(""), literal(False), literal(0)),
     )
-    return people, places, rows
+    return places, rows
 
 
 class Rights:
-    """All rights of one person, loaded once a request by three statements."""
+    """All rights of one person, loaded once a request by two statements."""
 
     def __init__(self, user_id: int | None) -> None:
         self.user_id = user_id
@@ -91,12 +101,15 @@ class Rights:
         self.departments: set[int] = set()
         self.below: set[int] = set()
         self.teams: set[int] = set()
+        self.kind: tuple[Any, ...] = ()
+        """Level, roles and granted rights: whoever has the same may reach the same models, though not the same records."""
         self._role_ids: dict[str, int] = {}
         self._role_rows: dict[tuple[str, str], dict[int, tuple[set[str], bool, int]]] = {}
         self._field_rows: dict[tuple[str, int, str], str] = {}
         self._personal: dict[tuple[str, str], list[tuple[bool, set[str], int]]] = {}
         self._grants: dict[tuple[str, str], Grant] = {}
-        self._shared_models: set[str] = set()
+        self._shared: dict[str, set[tuple[int, str]]] = {}
+        self._much_shared = False
         self._teammates: set[int] | None = None
         self._branches: dict[tuple[type, str], list[Any] | None] = {}
         self._readers: dict[str, list[tuple[int, list[Any]]]] = {}
@@ -105,31 +118,38 @@ class Rights:
             self._load(user_id)
 
     def _load(self, user_id: int) -> None:
-        people, places, rows = _statements()
+        places, rows = _statements()
         me = {"user_id": user_id}
-        found = db.session.execute(people, me, execution_options=QUIET).all()
-        if not found:
+        found = db.session.execute(places, me, execution_options=QUIET).all()
+        level = next((word for kind, _one, _other, word in found if kind == "l"), None)
+        if level is None:
             return
-        self.level = found[0].level
-        self.roles = {row.id: row.name for row in found if row.id is not None}
-        self._role_ids = {name: role_id for role_id, name in self.roles.items()}
-        for kind, mine, place in db.session.execute(places, me, execution_options=QUIET):
-            if kind == "t":
-                self.teams.add(mine)
-            else:
-                self.departments.add(mine)
-                self.below.add(place)
+        self.level = level
+        for kind, one, other, word in found:
+            if kind == "o":
+                self.roles[one] = word
+                self._role_ids[word] = one
+            elif kind == "t":
+                self.teams.add(one)
+            elif kind == "d":
+                self.departments.add(one)
+                self.below.add(other)
+        shared = 0
         places_of = {"departments": sorted(self.departments), "teams": sorted(self.teams)}
         facts = {**me, **places_of, "roles": list(self.roles) or [0], "moment": now()}
-        for kind, owner, model, word, text, flag, row_id in db.session.execute(rows, facts, execution_options=QUIET):
+        granted = db.session.execute(rows, facts, execution_options=QUIET).all()
+        self.kind = self.level, frozenset(self.roles), frozenset(tuple(one) for one in granted if one[0] != "s")
+        for kind, owner, model, word, text, flag, row_id in granted:
             if kind == "r":
                 self._role_rows.setdefault((model, word), {})[owner] = (set(text.split()) - {"none"}, bool(flag), row_id)
             elif kind == "s":
-                self._shared_models.add(model)
+                self._shared.setdefault(model, set()).add((owner, word))
+                shared += 1
             elif kind == "f":
                 self._field_rows[model, owner, word] = text
             else:
                 self._personal.setdefault((model, word), []).append((bool(flag), set(text.split()) - {"none"}, row_id))
+        self._much_shared = shared > MOST_SHARED
 
     # -- grants ---------------------------------------------------------------------------------------------------
 
@@ -216,9 +236,15 @@ class Rights:
             if above is None:
                 return None
             found.append(getattr(model, link.key).in_(select(parent.__table__.c.id).where(above)))
-        if grant.shared and model.__tablename__ in self._shared_models:
-            found.append(model.id.in_(self._shared_ids(model, verb)))
+        if grant.shared:
+            if self._much_shared:
+                found.append(model.id.in_(self._shared_ids(model, verb)))
+            elif ids := self._few_shared(model, verb):
+                found.append(among(model.id, sorted(ids)))
         return found
+
+    def _few_shared(self, model: type, verb: str) -> set[int]:
+        return {record_id for record_id, access in self._shared.get(model.__tablename__, ()) if verb == "read" or access == "edit"}
 
     def _shared_ids(self, model: type, verb: str) -> Any:
         share = Share.__table__
@@ -241,7 +267,7 @@ class Rights:
 
     def covers(self, record: Any, verb: str, *, old: bool = False) -> Verdict:
         """May this person do ``verb`` with this very record? Answered from its values; ``old`` asks for those stored before."""
-        model = type(record)
+        model = model_behind(record)
         grant = self.grant(model, verb)
         reasons = list(grant.reasons)
         if grant.nothing:
@@ -265,7 +291,7 @@ class Rights:
             fresh = getattr(record, link.name, None) if parent_id is None and record.id is None else None
             if self._reaches(link.target, parent_id, ABOVE.get(verb, "edit")) or (fresh is not None and self.covers(fresh, "read")):
                 return Verdict(True, (*reasons, Reason("scope", _("You may read the record that this one is part of."))))
-        if grant.shared and record.id is not None:
+        if grant.shared and record.id is not None and (self._much_shared or record.id in self._few_shared(model, verb)):
             shared = self._shared_ids(model, verb).where(Share.__table__.c.record_id == record.id).limit(1)
             if db.session.execute(shared, execution_options={"mortise_rules": False}).first():
                 return Verdict(True, (*reasons, Reason("share", _("The record is shared with you."))))

@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Column, ColumnElement, Integer, Text, func, s
 from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
 
 from core.context import actor
-from core.db import db
+from core.db import db, put_rows
 from core.errors import Broken, Misbuilt
 from core.fields import Field
 from core.i18n import gettext as _
@@ -38,7 +38,7 @@ core_search = sa.Table(
     Column("record_id", Integer, nullable=False),
     Column("tokens", Text().with_variant(TSVECTOR(), "postgresql"), nullable=False),
 )
-_fts = sa.table("core_search_fts", sa.column("rowid", Integer))
+_fts = sa.table("core_search_fts", sa.column("rowid", Integer), sa.column("tokens", Text))
 
 _CREATE = {
     "postgresql": (
@@ -182,24 +182,17 @@ def words_of(pairs: Iterable[tuple[Any, str]]) -> str:
     return " ".join(sorted(set().union(*(tokens(value, kind) for value, kind in pairs if isinstance(value, str) and value))))
 
 
-def add(session: Any, model: Any, first: int, texts: Sequence[str]) -> None:
-    """Index new records with consecutive ids from ``first``, whose tokens (`words_of`) are known already; none may be in it yet."""
+def add(session: Any, model: Any, ids: Sequence[int], texts: Sequence[str]) -> None:
+    """Index new records, whose tokens (`words_of`) are known already; none may be in it yet."""
     base, connection = _base(model), session.connection()
     if connection.dialect.name == "postgresql":
         mark = f" m{model.__tablename__}"
-        with connection.connection.driver_connection.cursor() as cursor:
-            with cursor.copy("COPY core_search (id, record_id, tokens) FROM STDIN") as copy:
-                for place, words in enumerate(texts):
-                    copy.write_row((base + first + place, first + place, words + mark))
-        return
-    connection.execute(
-        sa.insert(core_search),
-        [{"id": base + first + place, "record_id": first + place, "tokens": words} for place, words in enumerate(texts)],
+        texts = [words + mark for words in texts]
+    put_rows(
+        connection, core_search, ("id", "record_id", "tokens"), [(base + one, one, words) for one, words in zip(ids, texts, strict=True)]
     )
-    connection.execute(
-        text("INSERT INTO core_search_fts (rowid, tokens) SELECT id, tokens FROM core_search WHERE id BETWEEN :first AND :last"),
-        {"first": base + first, "last": base + first + len(texts) - 1},
-    )
+    if connection.dialect.name == "sqlite":
+        put_rows(connection, _fts, ("rowid", "tokens"), [(base + one, words) for one, words in zip(ids, texts, strict=True)])
 
 
 def settle(connection: Any) -> None:

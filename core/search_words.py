@@ -6,6 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import add
 from typing import Any
 
 from core.pinyin import is_han, pairs, readings, splits, syllables
@@ -23,13 +24,17 @@ _parts = re.compile(rf"[{_CJK}]+|[^\W_{_CJK}]+")
 _between = re.compile(r"[\s()\[\]{}<>《》〈〉【】「」『』“”\"'·・•\-—–_.,、，。&/]+")
 _accents = re.compile("[\u0300-\u036f]")
 _han = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+_any_han = re.compile(f"[{_han}]")
 _runs = re.compile(f"[{_han}]+|[^{_han}]+")
+_no_digit = re.compile(r"[^0-9]")
 _numbers = re.compile(r"[0-9]{3,}")
 _phone = re.compile(r"\+?[0-9(][0-9\s\-().]*")
 
 
 def fold(text: str) -> str:
     """Text as it is compared: full-width as half-width, no capitals, no accents on Latin letters, no control characters."""
+    if text.isascii() and text.isprintable():
+        return text.lower()
     if text.isprintable() and unicodedata.is_normalized("NFKD", text) and not _accents.search(text):
         # Most Chinese and plain Latin: nothing to take away.
         return unicodedata.normalize("NFKC", text).casefold()
@@ -42,7 +47,7 @@ def fold(text: str) -> str:
 def title_key(text: str) -> str:
     """What a title sorts by on every database: digits, Latin, then Chinese by pinyin; at most 120 characters, compared by bytes."""
     text = " ".join(fold(text[: SORT_KEY * 2]).split())[:SORT_KEY]
-    if not any(map(is_han, text)):
+    if not _any_han.search(text):
         return text
     key: list[str] = []
     for part in re.findall(r"[^\W\d_a-z]+|.", text, re.DOTALL):
@@ -66,23 +71,25 @@ def tokens(value: str, kind: str) -> set[str]:
     found: set[str] = set()
     if kind == "phone":
         for number in re.split(r"[,;、\n]", text):
-            _digits(re.sub(r"[^0-9]", "", number), found)
+            _digits(_no_digit.sub("", number), found)
         return found
     for run in _numbers.findall(text):
         _digits(run, found)
     if kind == "code":
-        _digits(re.sub(r"[^0-9]", "", text), found)
-    named = kind != "long" and len(text) <= LONGEST_RUN
+        _digits(_no_digit.sub("", text), found)
+    # Latin alone has neither names written together nor sounds.
+    named = kind != "long" and len(text) <= LONGEST_RUN and not text.isascii()
     # 华耀（北京） is found by 华耀北京 as well: what stands between names is left out once.
     for version in {text, _between.sub("", text)} if named else {text}:
         for part in _parts.findall(version):
             if _is_cjk(part[0]):
-                found.update(part[at : at + 2] for at in range(len(part)))
+                found.update(map(add, part, part[1:]))
+                found.add(part[-1])
             elif version is text or version == text:
                 found.add("w" + part[:40])
     if named:
         _sounds(_between.sub("", text), found)
-    return set(sorted(found)[:MOST_TOKENS])
+    return found if len(found) <= MOST_TOKENS else set(sorted(found)[:MOST_TOKENS])
 
 
 def _is_cjk(char: str) -> bool:
@@ -91,27 +98,28 @@ def _is_cjk(char: str) -> bool:
 
 def _digits(run: str, found: set[str]) -> None:
     run = run[:40]
-    found.update("d" + run[at : at + GRAM] for at in range(len(run) - 2))
+    found.update(["d" + run[at : at + GRAM] for at in range(len(run) - 2)])
 
 
 def _sounds(text: str, found: set[str]) -> None:
     """Pinyin by pairs of syllables and initials by fours, over Chinese and what is written between it."""
+    if not _any_han.search(text):
+        return
     initials: list[str] = []
     for run in _han_runs(text):
         if not is_han(run[0]):
             initials += [char for char in run if char.isascii() and char.isalnum()]
             continue
         read = [one if one.isascii() else "" for one in syllables(run)]
-        found.update(f"p{first}{second}" for first, second in zip(read, [*read[1:], ""], strict=True) if first)
+        found.update([f"p{first}{second}" for first, second in zip(read, [*read[1:], ""], strict=True) if first])
         if len(run) <= 3:
             for other in readings(run[0]):
                 # A name's first character is read in several ways (曾, 单, 解), and nobody knows which.
                 found.add(f"p{other}{read[1] if len(read) > 1 else ''}")
                 found.add("i" + other[0] + "".join(one[:1] for one in read[1:4]))
         initials += [one[0] for one in read if one]
-    if initials and any(map(is_han, text)):
-        line = "".join(initials)
-        found.update("i" + line[at : at + 4] for at in range(len(line)))
+    line = "".join(initials)
+    found.update(["i" + line[at : at + 4] for at in range(len(line))])
 
 
 # -- questions --------------------------------------------------------------------------------------------------------
@@ -154,7 +162,7 @@ def question(text: str) -> Question:
     if not pieces:
         return Question()
     wanted = _all(_piece(one) for one in pieces[:MOST_PARTS])
-    whole = re.sub(r"[^0-9]", "", folded)
+    whole = _no_digit.sub("", folded)
     if _phone.fullmatch(folded) and len(whole) >= 3 and whole != folded:
         # A number typed with blanks, brackets or a country code is one number; Chinese ones are mostly stored without 86.
         home = re.sub(r"^(\+86|0086)", "", re.sub(r"[^0-9+]", "", folded)).lstrip("+")

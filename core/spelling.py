@@ -31,7 +31,7 @@ def tidy(text: str) -> str:
 
 def narrow(text: str) -> str:
     """Full-width Latin letters, digits and punctuation as half-width ones (１３８ → 138)."""
-    return unicodedata.normalize("NFKC", text)
+    return text if text.isascii() else unicodedata.normalize("NFKC", text)
 
 
 def read_day(text: str, order: Order = "") -> date:

@@ -26,13 +26,20 @@ _lock = threading.Lock()
 _bumped = threading.local()
 
 
+GENERATION = select(core_state.c.value).where(core_state.c.name == "generation").scalar_subquery().label("generation")
+"""A column for a statement that every request asks anyhow."""
+
+
 def generation() -> int:
-    """The generation of the configuration that this request sees; one statement a request."""
-    memo = actor().memo
-    found = memo.get("generation")
-    if found is None:
-        found = memo["generation"] = db.session.execute(select(core_state.c.value).where(core_state.c.name == "generation")).scalar() or 0
-    return found
+    """The generation of the configuration that this request sees; at most one statement a request."""
+    found = actor().memo.get("generation")
+    return know_generation(db.session.execute(select(GENERATION)).scalar()) if found is None else found
+
+
+def know_generation(found: int | None) -> int:
+    """Take note of what the statement of a request has read as `GENERATION`."""
+    number: int = actor().memo.setdefault("generation", found or 0)
+    return number
 
 
 def bump() -> None:

@@ -43,7 +43,8 @@ def know_titles(wanted: dict[type, set[int]]) -> None:
         query = select(literal(len(parts)), table.c.id, cast(table.c[one.key], String)).where(table.c.id.in_(sorted(missing)))
         parts.append(query if reach is None else query.where(reach))
         kept[len(parts) - 1] = known, one
-    if len(parts) > 1:
-        for place, record_id, title in db.session.execute(union_all(*parts), execution_options={"mortise_rules": False}):
+    if parts:
+        query = union_all(*parts) if len(parts) > 1 else parts[0]
+        for place, record_id, title in db.session.execute(query, execution_options={"mortise_rules": False}):
             known, one = kept[place]
             known[record_id] = one.text(title or f"#{record_id}") if one.kind.name == "text" else title or f"#{record_id}"

@@ -68,7 +68,12 @@ class _Work:
         memory = self._memory(lot)
         before = {place: memory[lot[at].line] for place, at in enumerate(good) if lot[at].line in memory}
         done = self.gate.create_many(
-            [lines[at].values for at in good], keys=self.chain, skip=self.one.known == "skip", lines=before, earlier=self.earlier
+            [lines[at].values for at in good],
+            keys=self.chain,
+            skip=self.one.known == "skip",
+            lines=before,
+            earlier=self.earlier,
+            sketched=True,
         )
         answers |= dict(zip(good, done, strict=True))
         # Found by its key and refused, a row is wrong now, however it fared before: perhaps one may not change that record.
@@ -207,11 +212,7 @@ def _taken_away(batch_id: int | None) -> bool:
     return batch_id is not None and db.session.execute(wanted).scalar() is not None
 
 
-_WRITE = (
-    update(core_import_row)
-    .where(_rows.import_id == bindparam("of"), _rows.line == bindparam("at"))
-    .values(state=bindparam("s"), expected=bindparam("x"), record_id=bindparam("r"), matched=bindparam("m"), errors=bindparam("e"))
-)
+_WRITE = "UPDATE core_import_row SET state = ?, expected = ?, record_id = ?, matched = ?, errors = ? WHERE import_id = ? AND line = ?"
 # One statement instead of 500, which are read and planned one by one.
 _PG_WRITE = text(
     "UPDATE core_import_row AS r SET state = g.s, expected = g.x, record_id = g.r, matched = g.m, errors = g.e"
@@ -222,17 +223,17 @@ _PG_WRITE = text(
 def _note(import_id: int, lot: Sequence[Any], answers: Sequence[Done], notes: Notes, *, dry: bool) -> None:
     """Write what became of rows, or would, into them; what is wrong so that each reader is told in his language."""
     facts = [
-        {
-            "at": row.line, "s": "waiting" if dry else done.action, "x": done.action if dry else None,
-            "r": None if dry or done.record is None else done.record.id, "m": as_stored(done.matched),
-            "e": _kept(done.errors, notes) if done.errors else None,
-        }
+        (
+            "waiting" if dry else done.action, done.action if dry else None, None if dry or done.record is None else done.record.id,
+            as_stored(done.matched), _kept(done.errors, notes) if done.errors else None, import_id, row.line,
+        )
         for row, done in zip(lot, answers, strict=True)
     ]  # fmt: skip
     if db.is_sqlite:
-        db.session.execute(_WRITE, [{"of": import_id, **one} for one in facts])
+        db.session.connection().exec_driver_sql(_WRITE, facts)
     else:
-        db.session.execute(_PG_WRITE, {"of": import_id, **{name: [one[name] for one in facts] for name in facts[0]}})
+        columns = dict(zip(("s", "x", "r", "m", "e", "of", "at"), map(list, zip(*facts, strict=True)), strict=True))
+        db.session.execute(_PG_WRITE, {**columns, "of": import_id})
 
 
 def _kept(errors: Mapping[str, str], notes: Notes) -> str:

@@ -60,19 +60,22 @@ class Shape:
 
     def lines(self, lot: Sequence[tuple[int, list[str]]]) -> list[Line]:
         """The texts of some (line, cells), days in one spelling; needs no database."""
-        return [self._line(number, cells) for number, cells in lot]
-
-    def _line(self, number: int, cells: list[str]) -> Line:
-        found = Line({}, {})
-        if any(cell.strip() for cell in cells[len(self.columns.heading) :]):
-            found.errors[""] = _("This line (%(line)s) has more cells than the heading; is there a separator inside a value?", line=number)
         every = fields_of(self.model)
-        for name, places in self.columns.fields.items():
-            given = [plain(cells[place]).strip() for place in places if place < len(cells)]
-            text = ", ".join(dict.fromkeys(one for one in given if one)) if len(places) > 1 else given[0] if given else ""
+        read = [(name, places, every[name].kind.name) for name, places in self.columns.fields.items()]
+        return [self._line(number, cells, read) for number, cells in lot]
+
+    def _line(self, number: int, cells: list[str], read: Sequence[tuple[str, list[int], str]]) -> Line:
+        found = Line({}, {})
+        if len(cells) > len(self.columns.heading) and any(cell.strip() for cell in cells[len(self.columns.heading) :]):
+            found.errors[""] = _("This line (%(line)s) has more cells than the heading; is there a separator inside a value?", line=number)
+        for name, places, kind in read:
+            if len(places) == 1:
+                text = plain(cells[places[0]]).strip() if places[0] < len(cells) else ""
+            else:
+                given = [plain(cells[place]).strip() for place in places if place < len(cells)]
+                text = ", ".join(dict.fromkeys(one for one in given if one))
             if not text:
                 continue
-            kind = every[name].kind.name
             try:
                 found.values[name] = self._day(name, text, moment=kind == "datetime") if kind in ("date", "datetime") else text
             except Wrong as fault:

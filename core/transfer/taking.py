@@ -10,10 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ARRAY, Integer, Text, bindparam, delete, select, text, update
+from sqlalchemy import delete, select, update
 
 from core.context import actor, now
-from core.db import db
+from core.db import db, put_rows
 from core.errors import Broken, Missing
 from core.files import place
 from core.i18n import gettext as _
@@ -84,6 +84,10 @@ def hash_of(cells: list[str]) -> str:
     return hashlib.blake2b("\x1f".join(cells).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
+as_kept = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""The cells of a line as its draft row keeps them."""
+
+
 def _lots(sheet: Sheet, columns: Columns) -> Iterator[list[tuple[int, list[str]]]]:
     below = ((line, cells) for line, cells in sheet.rows() if line > columns.heading_line)
     while lot := list(islice(below, AT_ONCE)):
@@ -97,12 +101,7 @@ def _keep_lines(import_id: int, sheet: Sheet, columns: Columns, tell: Tell | Non
     for lot in _lots(sheet, columns):
         made = []
         for line, cells in lot:
-            made.append(
-                {
-                    "import_id": import_id, "line": line, "cells": json.dumps(cells, ensure_ascii=False, separators=(",", ":")),
-                    "hash": hash_of(cells),
-                }
-            )  # fmt: skip
+            made.append((import_id, line, as_kept(cells), hash_of(cells), "waiting"))
             for at, cell in enumerate(cells[:width]):
                 if cell and "0" <= cell[0] <= "9" and 8 <= len(cell) <= 30:
                     days.setdefault(at, Days()).see(cell)
@@ -112,25 +111,11 @@ def _keep_lines(import_id: int, sheet: Sheet, columns: Columns, tell: Tell | Non
         if not db.session.execute(update(core_import).where(core_import.c.id == import_id).values(changed_at=now())).rowcount:
             db.session.rollback()
             raise Missing(_("There is no such import, or it is not visible to you."))  # thrown away while it was being read
-        _insert(made)
+        put_rows(db.session.connection(), core_import_row, ("import_id", "line", "cells", "hash", "state"), made)
         db.session.commit()
         if tell is not None:
             tell(count, sheet.count)
     return {"count": count, "values": samples, "days": {at: one.counts for at, one in days.items() if any(one.counts)}}
-
-
-_PG_INSERT = text(
-    "INSERT INTO core_import_row (import_id, line, cells, hash, state)"
-    " SELECT :import_id, g.line, g.cells, g.hash, 'waiting' FROM unnest(:line, :cells, :hash) AS g (line, cells, hash)"
-).bindparams(bindparam("line", type_=ARRAY(Integer)), bindparam("cells", type_=ARRAY(Text)), bindparam("hash", type_=ARRAY(Text)))
-
-
-def _insert(made: list[dict[str, Any]]) -> None:
-    if db.is_sqlite:
-        db.session.execute(core_import_row.insert(), made)
-        return
-    together = {name: [one[name] for one in made] for name in ("line", "cells", "hash")}
-    db.session.execute(_PG_INSERT, {"import_id": made[0]["import_id"], **together})
 
 
 def _settle(one: Draft, sheet: Sheet, columns: Columns, facts: dict[str, Any]) -> None:

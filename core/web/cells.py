@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from html import escape
 from typing import Any
 
-from markupsafe import escape
 from sqlalchemy import select
 
-from core.context import local, now
+from core.context import actor, local, now, zone_of
 from core.db import db
 from core.fields import Field
 from core.i18n import gettext as _
@@ -19,6 +19,11 @@ from core.options import OptionValue, options
 from core.rules import visible_ids
 from core.titles import know_titles, titles
 from core.web.views import view_of
+
+PLAIN = ("text", "code", "phone", "email")
+"""Kinds whose values are shown as they are stored."""
+OFTEN = ("link", "choice", "yesno", "date")
+"""Kinds of which many records have the same value."""
 
 
 @dataclass(slots=True)
@@ -34,38 +39,53 @@ class Cell:
     """One value on a page; it draws itself (``{{ cell }}``), since a list has hundreds and a template is ten times slower."""
 
     text: str = ""
-    tags: list[Tag] = field(default_factory=list)
+    full: str = ""
+    tags: Sequence[Tag] = ()
     yes: bool | None = None
     moment: str = ""
-    full: str = ""
     url: str = ""
     num: bool = False
 
     def __html__(self) -> str:
         """The value as a person reads it: a dictionary tag, a link, a moment, or plain text."""
-        text = escape(self.text)
         if self.tags:
             tags = "".join(f'<span class="m-tag" data-colour="{escape(one.colour)}">{escape(one.label)}</span>' for one in self.tags)
             return f'<span class="m-line-up">{tags}</span>'
-        if not text:
+        if not self.text:
             return f'<span class="m-faint" aria-label="{escape(_("empty"))}">—</span>'
+        text = escape(self.text)
         if self.yes is not None:
             if self.yes:
                 return f'<i class="ti ti-check" aria-hidden="true"></i><span class="m-hidden-text">{text}</span>'
             return f'<span class="m-faint">{text}</span>'
         if self.moment:
             return f'<time datetime="{escape(self.moment)}" title="{escape(self.full)}">{text}</time>'
-        return f'<a href="{escape(self.url)}">{text}</a>' if self.url else str(text)
+        return f'<a href="{escape(self.url)}">{text}</a>' if self.url else text
+
+
+def moment_words() -> Callable[[datetime], tuple[str, str]]:
+    """What a moment is called now, short and in full, as a function: the day and the zone are looked up once for a whole column."""
+    zone = zone_of(actor().zone)
+    here = now().replace(tzinfo=UTC).astimezone(zone)
+    today, yesterday = here.date(), here.date() - timedelta(days=1)
+
+    def words(moment: datetime) -> tuple[str, str]:
+        there = moment.replace(tzinfo=UTC).astimezone(zone)
+        day, time = there.date(), f"{there.hour:02}:{there.minute:02}"
+        if day == today:
+            short = time
+        elif day == yesterday:
+            short = _("yesterday %(time)s", time=time)
+        else:
+            short = f"{day.month:02}-{day.day:02} {time}" if day.year == today.year else day.isoformat()
+        return short, f"{day.isoformat()} {time}"
+
+    return words
 
 
 def short_moment(moment: datetime) -> str:
     """“15:00” today, “yesterday 15:00”, “11-24 15:00” this year, “2025-12-03” before (in the person's zone)."""
-    there, here = local(moment), local(now())
-    if there.date() == here.date():
-        return there.strftime("%H:%M")
-    if there.date() == here.date() - timedelta(days=1):
-        return _("yesterday %(time)s", time=there.strftime("%H:%M"))
-    return there.strftime("%m-%d %H:%M") if there.year == here.year else there.strftime("%Y-%m-%d")
+    return moment_words()(moment)[0]
 
 
 def short_date(day: date) -> str:
@@ -107,20 +127,15 @@ class Shown:
     """Draws the cells of a set of records of one model; titles of links and options are fetched once a column."""
 
     def __init__(self, model: type, fields: Sequence[Field], found: Sequence[Any]) -> None:
-        self.model, self.fields, self.found = model, fields, found
+        self.model, self.found, self.view = model, found, view_of(model)
         self._links: dict[str, dict[int, list[int]]] = {}
-        self._titles: dict[str, dict[int, str]] = {}
-        self._options: dict[str, dict[str, OptionValue]] = {}
-        self._words: dict[str, dict[str, str]] = {}
-        self.view = view_of(model)
         linked = {one.name: self._linked(one) for one in fields if one.kind.name in ("link", "links") and one.target is not None}
         wanted: dict[type, set[int]] = {}
         for one in fields:
             if one.name in linked:
                 wanted.setdefault(one.target, set()).update(linked[one.name])
         know_titles(wanted)
-        for one in fields:
-            self._prepare(one, linked)
+        self._draw = {one.name: self._drawing(one, linked) for one in fields}
 
     def _linked(self, one: Field) -> set[int]:
         """Ids of all records that a column names."""
@@ -129,49 +144,77 @@ class Shown:
         self._links[one.name] = links = link_ids(self.model, one, [each.id for each in self.found])
         return {each for some in links.values() for each in some}
 
-    def _prepare(self, one: Field, linked: dict[str, set[int]]) -> None:
-        kind = one.kind.name
-        if one.name in linked:
-            self._titles[one.name] = titles(one.target, linked[one.name])
-        elif kind in ("choice", "choices"):
-            self._options[one.name] = {each.key: each for each in choices(one.choices, None)}
-        elif (offered := self.view.options(one.name)) is not None:
-            self._words[one.name] = dict(offered)
-        elif kind == "file":
-            self._titles[one.name] = file_names({one.get(each) for each in self.found})
-
     def cell(self, record: Any, one: Field) -> Cell:
         """The cell of one value. A link whose target the person may not see stays a number."""
-        kind = one.kind.name
-        if kind == "links":
-            shown = [self._titles[one.name].get(each, f"#{each}") for each in self._links[one.name].get(record.id, [])]
-            return Cell(text=listed(shown))
-        value = one.get(record)
-        if value is None or value == "":
-            return Cell(num=one.kind.align == "end")
-        if kind == "link":
-            title = self._titles[one.name].get(value)
-            return Cell(text=title or f"#{value}", url=record_url(one.target_table or "", value) if title else "")
+        return self.column(one)(record)
+
+    def column(self, one: Field) -> Callable[[Any], Cell]:
+        """`cell` for a whole column."""
+        draw, links, get, empty = self._draw[one.name], self._links.get(one.name), one.getter, Cell(num=one.kind.align == "end")
+
+        def cell(record: Any) -> Cell:
+            value = get(record) if links is None else links.get(record.id)
+            return empty if value is None or value == "" or value == [] else draw(value)
+
+        return cell
+
+    def html(self, one: Field) -> Callable[[Any], str]:
+        """The HTML of a whole column's cells; what is plain text, or was drawn for an earlier record, takes no `Cell`."""
+        draw, get, known = self.column(one), one.getter, {}
+        if one.kind.name in PLAIN and not one.translated and self.view.options(one.name) is None:
+            nothing = Cell().__html__()
+            return lambda record: escape(value) if (value := get(record)) else nothing
+        if one.kind.name not in OFTEN:
+            return lambda record: draw(record).__html__()
+
+        def html(record: Any) -> str:
+            value = get(record)
+            if value not in known:
+                known[value] = draw(record).__html__()
+            return known[value]
+
+        return html
+
+    def _drawing(self, one: Field, linked: dict[str, set[int]]) -> Callable[[Any], Cell]:
+        """How a value of this field that is there becomes a cell."""
+        kind, several = one.kind.name, self.view.several.get(one.name)
+        if kind in ("link", "links"):
+            known, table = titles(one.target, linked[one.name]) if one.name in linked else {}, one.target_table or ""
+            if kind == "links":
+                return lambda value: Cell(text=listed(known.get(each, f"#{each}") for each in value))
+            return lambda value: Cell(text=known[value], url=record_url(table, value)) if known.get(value) else Cell(text=f"#{value}")
         if kind in ("choice", "choices"):
-            keys = value if isinstance(value, list) else [value]
-            known = self._options[one.name]
-            found = [known.get(str(key)) or OptionValue(str(key), str(key)) for key in keys]
-            if any(each.colour for each in known.values()):
-                return Cell(text=listed(each.label for each in found), tags=[Tag(each.label, each.colour or "stone") for each in found])
-            return Cell(text=listed(each.label for each in found))
+            return _options_drawn({each.key: each for each in choices(one.choices, None)})
         if kind == "yesno":
-            return Cell(text=one.text(value), yes=bool(value))
-        if kind == "datetime" and isinstance(value, datetime):
-            return Cell(text=short_moment(value), moment=value.isoformat() + "Z", full=one.text(value))
-        if kind == "date" and isinstance(value, date):
-            return Cell(text=short_date(value), moment=value.isoformat(), full=value.isoformat())
+            return lambda value: Cell(text=one.text(value), yes=bool(value))
+        if kind == "datetime":
+            words = moment_words()
+            return lambda value: Cell(*words(value), moment=value.isoformat() + "Z")
+        if kind == "date":
+            return lambda value: Cell(text=short_date(value), moment=value.isoformat(), full=value.isoformat())
         if kind == "file":
-            return Cell(text=self._titles[one.name].get(value, f"#{value}"), url=f"/file/{value}")
-        if one.name in self._words:
-            nothing = self.view.several.get(one.name)
-            words = [each for each in str(value).split() if each != nothing] if nothing else [str(value)]
-            return Cell(text=listed(self._words[one.name].get(each, each) for each in words))
-        return Cell(text=one.text(value), num=one.kind.align == "end")
+            files = file_names({one.get(each) for each in self.found})
+            return lambda value: Cell(text=files.get(value, f"#{value}"), url=f"/file/{value}")
+        if (offered := self.view.options(one.name)) is not None:
+            labels = dict(offered)
+            return lambda value: Cell(
+                text=listed(labels.get(each, each) for each in (str(value).split() if several else [str(value)]) if each != several)
+            )
+        num = one.kind.align == "end"
+        return lambda value: Cell(text=one.text(value), num=num)
+
+
+def _options_drawn(known: dict[str, OptionValue]) -> Callable[[Any], Cell]:
+    """Options by their labels; as tags when one of the dictionary has a colour."""
+    coloured = any(each.colour for each in known.values())
+
+    def draw(value: Any) -> Cell:
+        keys = value if isinstance(value, list) else [value]
+        found = [known.get(str(key)) or OptionValue(str(key), str(key)) for key in keys]
+        tags = [Tag(each.label, each.colour or "stone") for each in found] if coloured else []
+        return Cell(text=listed(each.label for each in found), tags=tags)
+
+    return draw
 
 
 def file_names(ids: set[int | None]) -> dict[int, str]:

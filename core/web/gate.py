@@ -27,6 +27,7 @@ from core.settings import is_set, setting
 from core.state import generation
 from core.transfer.reading import LARGEST_FILE
 from core.web import health, sessions
+from core.web.folding import LanguageApp
 from core.web.security import Unauthorized, nobody
 
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -45,7 +46,7 @@ ADDRESS_IN_DIGITS = re.compile(r"(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:.]+\])", re.IG
 csrf = CSRFProtect()
 
 
-class Mortise(Flask):
+class Mortise(LanguageApp):
     """Flask, with the request's one commit before its answer leaves: a commit that fails becomes an error page."""
 
     def dispatch_request(self) -> Any:
@@ -101,8 +102,8 @@ def enter() -> Response | None:
     safe = request.method in SAFE
     # Who asks is read before the writing transaction starts: reading a slow client's form must not hold SQLite's lock.
     db.read_only()
-    health.look_again(generation())
     person = _person()
+    health.look_again(generation())
     who = actor()
     who.language = chosen_language(person)
     who.zone = (person.zone if person else None) or setting("firm.zone")

@@ -6,8 +6,6 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
-from markupsafe import Markup
-
 from core.errors import Broken, Problem
 from core.fields import Field
 from core.filters import describe, filter_fields
@@ -19,65 +17,18 @@ from core.preferences import chosen_columns
 from core.records import records
 from core.rules import may
 from core.settings import Setting
-from core.web.cells import Shown, record_url
 from core.web.facets import facets, filter_choices, named_in, read_filter, write_filter
 from core.web.groups import choices, foot_of, group_names, grouped_rows
+from core.web.rows import drawn, heads_of, rows_of
 from core.web.views import View
 
 PAGE = 50
-CARDS = (
-    ("amount", {"money", "decimal", "integer", "formula"}),
-    ("stage", {"choice", "choices"}),
-    ("next", {"date", "datetime"}),
-    ("who", None),
-    ("days", None),
-)
 
 
 def address(path: str, **parts: Any) -> str:
     """A list's address with its state: filter, search, order, place; what is empty stays away."""
     kept = {name: value for name, value in parts.items() if value not in (None, "")}
     return f"{path}?{urlencode(kept)}" if kept else path
-
-
-def cards(fields: list[Field]) -> dict[str, str]:
-    """{field: place on a phone's card}: the amount, the stage, the next date, who, and one more."""
-    found: dict[str, str] = {}
-    rest = fields[1:]
-    for place, kinds in CARDS:
-        one = next((each for each in rest if each.name not in found and (kinds is None or each.kind.name in kinds)), None)
-        if one is not None:
-            found[one.name] = place
-    return found
-
-
-def rows_of(model: type, fields: list[Field], found: list[Any]) -> list[SimpleNamespace]:
-    """Records as rows of cells; the first cell is the title, ``rest`` holds the others as they stand in a list."""
-    shown, places = Shown(model, fields, found), cards(fields)
-    opening = [_opening(one, place, places.get(one.name, "")) for place, one in enumerate(fields)]
-    made = []
-    for record in found:
-        cells = [shown.cell(record, one) for one in fields]
-        for place, one in enumerate(fields):
-            cells[place].num = one.kind.align == "end"
-        title = cells[0].text or f"#{record.id}"
-        # Drawn here: a list has hundreds of cells, and a template takes ten times as long for each.
-        rest = "".join(f'{opening[place]}<span class="m-cell">{cells[place].__html__()}</span></td>' for place in range(1, len(cells)))
-        url = record_url(model.__tablename__, record.id)
-        made.append(SimpleNamespace(id=record.id, title=title, url=url, cells=cells, rest=Markup(rest)))  # noqa: S704
-    return made
-
-
-def _opening(one: Field, place: int, card: str) -> str:
-    """How a column's cells begin: where they stand on a phone's card, numbers at the end, the seventh and later on wide screens only."""
-    names = ("m-num " if one.kind.align == "end" else "") + ("m-wide" if place >= 6 else "")
-    kept = f' data-card="{card}"' if card else ""
-    return f'<td{kept} class="{names}">'
-
-
-def heads_of(fields: list[Field]) -> list[SimpleNamespace]:
-    """Column heads without sorting, for related lists."""
-    return [SimpleNamespace(label=one.title, num=one.kind.align == "end") for one in fields]
 
 
 def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
@@ -97,7 +48,7 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
         except Broken as problem:
             note, state["group"] = problem.sentence, ""
     if grouped is None:
-        found, order, refused = _found(gate, view, query, tree, words)
+        found, order, refused = _found(gate, view, query, fields, tree, words)
         state["order"], note = order, note or refused
     many = model_label(model, many=True)
     page = SimpleNamespace(
@@ -113,7 +64,7 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
         may_share_columns=bool(may("edit", Setting)),
         export_url=address(f"{path}_export/ask", **state) if may("export", model) else "",
         export_action=f"{path}_export/ask",
-        rows=rows_of(model, fields, found.rows),
+        rows=found.rows,
         grouped=grouped,
         group_choices=choices(model, view.fields()),
         group_names=[key.name for key in grouped.keys] if grouped else [],
@@ -132,6 +83,7 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
         table=model.__tablename__,
     )
     page.ticks = bool(page.actions or page.export_url)
+    page.drawn = drawn(model, fields, found.rows, page.ticks)
     page.facets = facets(tree, known)
     for facet in page.facets:
         facet.remove_url = address(path, **{**state, "filter": facet.rest})
@@ -142,11 +94,14 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
     return page
 
 
-def _found(gate: Any, view: View, query: dict[str, str], tree: Any, words: str, count: bool = True) -> tuple[Page, str, str]:
+def _found(
+    gate: Any, view: View, query: dict[str, str], fields: list[Field], tree: Any, words: str, count: bool = True
+) -> tuple[Page, str, str]:  # fmt: skip
     """(the page of records, the order it has, why it has not the one that was asked for)."""
     order = query.get("order") or ""
     marks = {"after": query.get("after") or None, "before": query.get("before") or None}
     question: dict[str, Any] = {"filter": tree, "search": words or None, "limit": PAGE, "count": count}
+    question["columns"] = [one.name for one in fields]
     try:
         return gate.find(order=order or view.order or None, **question, **marks), order, ""
     except Broken as problem:
@@ -161,12 +116,11 @@ def more_rows(view: View, query: dict[str, str]) -> SimpleNamespace:
     model, path = view.model, f"/{view.model.__tablename__}/_rows"
     tree, words = read_filter(query.get("filter")), (query.get("q") or "").strip()[:200]
     fields = view.column_fields(chosen_columns(model.__tablename__))
-    found, order, note = _found(records(model), view, query, tree, words, count=False)
+    found, order, note = _found(records(model), view, query, fields, tree, words, count=False)
     state = {"filter": write_filter(tree), "q": words, "order": order}
     ticks = bool(list_actions(view)) or bool(may("export", model))
     return SimpleNamespace(
-        rows=rows_of(model, fields, found.rows),
-        ticks=ticks,
+        drawn=drawn(model, fields, found.rows, ticks),
         note=note,
         more_url=address(path, **state, after=found.next) if found.next else "",
         width=len(fields) + ticks,
@@ -263,8 +217,8 @@ def related_page(view: View, link: Field, record_id: int, limit: int = 10) -> Si
     """The first records of a related list, with their number."""
     model = view.model
     tree = {"field": link.name, "op": "is", "value": record_id}
-    found = records(model).find(filter=tree, order=view.order or None, limit=limit)
     fields = [one for one in view.column_fields() if one.name != link.name][:6]
+    found = records(model).find(filter=tree, order=view.order or None, limit=limit, columns=[one.name for one in fields])
     more = address(f"/{model.__tablename__}/", filter=write_filter(tree)) if found.next else ""
     return SimpleNamespace(
         rows=rows_of(model, fields, found.rows), heads=heads_of(fields), total_text=found.total_text or str(found.count), more_url=more

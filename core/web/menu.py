@@ -65,13 +65,9 @@ class Module:
 
 def modules(path: str) -> list[Module]:
     """The modules that the acting person has something in, in the order of the addons' positions; ``path`` is the open page."""
-    mine = () if actor().system else rights()
-    reach = tuple(
-        (model.__tablename__, bool(view.may_create and _at_all(mine, model, "create")))
-        for model, view in _offered()
-        if _at_all(mine, model, "read")
-    )
-    found = {one.title: _copied(one, path) for one in _modules(reach, actor().language)}
+    who = actor()
+    reach = _reach(("system",) if who.system else rights().kind)
+    found = {one.title: _copied(one, path) for one in _modules(reach, who.language)}
     for entry in _of_hooks(path):
         found.setdefault("More", Module(_("More"), "dots", position=1000)).entries.append(entry)
     for place, module in enumerate(found.values()):
@@ -79,9 +75,16 @@ def modules(path: str) -> list[Module]:
     return list(found.values())
 
 
-def _at_all(mine: Any, model: type, verb: str) -> bool:
-    """What `may` says, without its reasons: a menu asks for each model of the house."""
-    return actor().system or mine.may_at_all(model, verb)
+@cached_by_generation
+def _reach(_kind: tuple[Any, ...]) -> tuple[tuple[str, bool], ...]:
+    """(table, may he make one) of the models in the menu of whoever has rights of this kind, as the acting person has."""
+
+    def at_all(model: type, verb: str) -> bool:
+        return actor().system or rights().may_at_all(model, verb)
+
+    return tuple(
+        (model.__tablename__, bool(view.may_create and at_all(model, "create"))) for model, view in _offered() if at_all(model, "read")
+    )
 
 
 @cached_by_generation

@@ -20,11 +20,12 @@ from core.context import now
 from core.db import db
 from core.logs import log
 from core.settings import setting
+from core.state import GENERATION, know_generation
 
 VISITOR_SECONDS = 24 * 3600
 TOUCH = timedelta(minutes=1)
 QUERY = (
-    select(sessions.c.user_id, sessions.c.data, sessions.c.created_at, sessions.c.seen_at, *PERSON_COLUMNS)
+    select(sessions.c.user_id, sessions.c.data, sessions.c.created_at, sessions.c.seen_at, GENERATION, *PERSON_COLUMNS)
     .join(user_table, user_table.c.id == sessions.c.user_id)
     .where(sessions.c.id == bindparam("key"))
 )
@@ -92,6 +93,8 @@ def load(session: BrowserSession) -> Person | None:
     if not session.token:
         return None
     row = db.session.execute(QUERY, {"key": session_key(session.token)}, execution_options=QUIET).first()
+    if row:
+        know_generation(row.generation)
     person = person_of(row, row.user_id) if row else None
     moment = now()
     if person is not None and (

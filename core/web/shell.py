@@ -7,16 +7,18 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from flask import Flask, current_app, flash, g, get_flashed_messages, render_template, request, session, url_for
-from markupsafe import Markup
+from flask_wtf.csrf import generate_csrf
+from markupsafe import Markup, escape
 
 from core.context import actor
 from core.db import db
-from core.i18n import LANGUAGES, ngettext
+from core.i18n import LANGUAGES
 from core.i18n import gettext as _
 from core.settings import setting
+from core.web.folding import foldable
 
 STATIC = Path(__file__).parent / "static"
 
@@ -216,9 +218,23 @@ def _stamp(path: str) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:10] if file.is_file() else ""
 
 
+@foldable
 def asset(path: str) -> str:
     """Address of a static file that changes with its content, so that browsers may keep it."""
-    return url_for("static", filename=path, v=_stamp(path) or None)
+    stamp = _stamp(path)
+    return f"/static/{quote(path)}" + (f"?v={stamp}" if stamp else "")
+
+
+@foldable
+def icon(name: str, extra: str = "") -> Markup:
+    """A drawing of the icon font, which readers of the screen pass over."""
+    names = f"{name} {extra}" if extra else name
+    return Markup(f'<i class="ti ti-{escape(names)}" aria-hidden="true"></i>')  # noqa: S704
+
+
+def csrf_input() -> Markup:
+    """The form's own word, which no other site knows."""
+    return Markup(f'<input type="hidden" name="csrf_token" value="{escape(generate_csrf())}">')  # noqa: S704
 
 
 def _shell() -> Shell:
@@ -240,7 +256,7 @@ def register(app: Flask) -> None:
     from core.web.settings_pages import settings_pages
 
     app.context_processor(lambda: {"shell": _shell()})
-    app.jinja_env.globals.update(_=_, gettext=_, ngettext=ngettext, asset=asset)
+    app.jinja_env.globals.update(asset=asset, icon=icon, csrf_input=csrf_input)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     for blueprint in (pages, find_page, settings_pages, job_pages, exports, imports, bulk_pages, screens):
         app.register_blueprint(blueprint)

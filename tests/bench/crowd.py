@@ -35,16 +35,17 @@ def claim(now: Running) -> Claimed:
     """Each of fifty people reads the version of twenty clients, then asks for each to be his; only the first may be told yes."""
     people = [one for one in now.facts["people"] if one["login"].startswith("claim")]
     api, wanted = "/api/v1/crm_client", list(range(rows.FIRST_ID, rows.FIRST_ID + rows.UNOWNED))
-    first = now.asker(people[0]["login"])
-    versions = {number: json.loads(first.must("GET", f"{api}/{number}")[0])["result"]["version"] for number in wanted}
+    with now.asker(people[0]["login"]) as first:
+        versions = {number: json.loads(first.must("GET", f"{api}/{number}")[0])["result"]["version"] for number in wanted}
 
     def one(place: int) -> list[int]:
         person = people[place]
-        asker, answers = now.asker(person["login"]), []
-        for number in wanted:
-            asker.headers["Content-Type"] = "application/json"
-            body = json.dumps({"owner": person["id"], "version": versions[number]})
-            answers.append(_sent(asker, "PUT", f"{api}/{number}", body))
+        answers = []
+        with now.asker(person["login"]) as asker:
+            for number in wanted:
+                asker.headers["Content-Type"] = "application/json"
+                body = json.dumps({"owner": person["id"], "version": versions[number]})
+                answers.append(_sent(asker, "PUT", f"{api}/{number}", body))
         return answers
 
     seconds, given = together(len(people), one)
@@ -65,10 +66,11 @@ def lists_a_second(now: Running, url: str, person: str, floor: bool = False) -> 
     until = time.perf_counter() + SECONDS
 
     def one(_place: int) -> int:
-        asker, done = now.floor_asker(person) if floor else now.asker(person), 0
-        while time.perf_counter() < until:
-            asker.must("GET", url)
-            done += 1
+        done = 0
+        with now.floor_asker(person) if floor else now.asker(person) as asker:
+            while time.perf_counter() < until:
+                asker.must("GET", url)
+                done += 1
         return done
 
     seconds, given = together(CLIENTS, one)

@@ -63,6 +63,7 @@ def main(count: int, who: dict[str, list[Any]], floor: str) -> dict[str, Any]:
                 ))  # fmt: skip
                 signed = URLSafeTimedSerializer(str(app.secret_key), salt="wtf-csrf-token").dumps(form)
                 people.append({"login": login, "id": user, "cookie": f"{app.config['SESSION_COOKIE_NAME']}={token}", "form": signed})
+            share_some(connection, who)
         marks = {}
         table = client.__table__
         below = who["departments"][rows.DEPARTMENTS - 6 :]
@@ -111,6 +112,21 @@ def tidy(connection: sa.Connection, count: int) -> None:
     # Those that were claimed belong to nobody again.
     connection.exec_driver_sql(f"UPDATE crm_client SET owner_id = NULL WHERE id <= {rows.UNOWNED}")
 
+
+def share_some(connection: sa.Connection, who: dict[str, list[Any]]) -> None:
+    """Three clients of others are shared with each person who sees some rows but not all: as it is in any firm."""
+    from core.people import Share
+
+    table = Share.__table__
+    connection.execute(sa.delete(table).where(table.c.model == "crm_client"))
+    others = sa.text("SELECT id FROM crm_client WHERE department_id = :place AND owner_id > :last ORDER BY id LIMIT 9")
+    known = {"place": who["departments"][4], "last": who["people"][len(rows.PEOPLE) - 1]}
+    for place, record_id in enumerate(connection.execute(others, known).scalars()):
+        user = who["people"][1 + place // SHARED]
+        connection.execute(sa.insert(table).values(model="crm_client", record_id=record_id, access="read", user_id=user, version=1))
+
+
+SHARED = 3
 
 if __name__ == "__main__":
     sys.stdout.write(json.dumps(main(int(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3])) + "\n")

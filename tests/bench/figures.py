@@ -53,6 +53,8 @@ class Figures:
     """Seconds from the command line `run.py serve` on an up-to-date database to the first answer."""
     restart: float = 0.0
     """Seconds from starting the server process alone to its first answer."""
+    restart_cpu: float = 0.0
+    """Seconds of the processor in it: what other work on the machine does not change; 0 where the system does not tell (macOS)."""
     fresh_uss: float = 0.0
     fresh_rss: float = 0.0
     uss: float = 0.0
@@ -96,6 +98,7 @@ def measure(count: int, folder: Path) -> Figures:
     with _running(_server(made), made, port) as (pid, seconds):
         found.restart = seconds
         worker = _worker_of(pid)
+        found.restart_cpu = processor(pid) + processor(worker)
         found.fresh_uss, found.fresh_rss = memory(worker)
         token = _ask(port, "POST", "/api/v1/security/login", {"username": "admin", "password": PASSWORD})["access_token"]
         tables = sorted(
@@ -170,6 +173,11 @@ def _worker_of(master: int) -> int:
     return int(listed[0])
 
 
+def processor(pid: int) -> float:
+    """Seconds of the processor that a process has had so far."""
+    return sum(int(one.read_text().split()[0]) for one in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+
+
 def memory(pid: int) -> tuple[float, float]:
     """(USS, RSS) of a process in megabytes; without /proc (macOS) RSS alone, twice."""
     place = Path(f"/proc/{pid}/smaps_rollup")
@@ -186,6 +194,7 @@ def table(found: list[Figures]) -> str:
         f"{'addons (models)':34}" + "".join(f"{f'{one.addons} ({one.models})':>14}" for one in found),
         f"{'run.py serve to first answer':34}" + "".join(f"{one.start:>12.1f} s" for one in found),
         f"{'server process alone':34}" + "".join(f"{one.restart:>12.1f} s" for one in found),
+        f"{'of it on the processor':34}" + "".join(f"{one.restart_cpu:>12.1f} s" for one in found),
         f"{'worker fresh, USS / RSS':34}" + "".join(f"{f'{one.fresh_uss:.0f} / {one.fresh_rss:.0f} MB':>14}" for one in found),
         f"{f'after {REQUESTS} requests, USS / RSS':34}" + "".join(f"{f'{one.uss:.0f} / {one.rss:.0f} MB':>14}" for one in found),
         f"{'first list of a process':34}" + "".join(f"{one.first_page * 1000:>11.0f} ms" for one in found),

@@ -137,16 +137,23 @@ def told(response: Response) -> Response:
     return response
 
 
+def _whose() -> tuple[str, dict[str, Any]]:
+    """Whose rows: own ones, and those of one's departments."""
+    args, ways, values = request.args, [], {}
+    if mine := args.get("owner"):
+        ways.append("c.owner_id = :owner")
+        values["owner"] = int(mine)
+    if places := args.get("departments"):
+        ways.append(f"c.department_id IN ({','.join(str(int(one)) for one in places.split(','))})")
+    return (f"({' OR '.join(ways)})" if ways else ""), values
+
+
 @app.get("/list")
 def lists() -> str:
     """A list: whose, filtered, searched, sorted, from a place on."""
     args = request.args
-    where, values = [], {}
-    if mine := args.get("owner"):
-        where.append("c.owner_id = :owner")
-        values["owner"] = int(mine)
-    if places := args.get("departments"):
-        where.append(f"c.department_id IN ({','.join(str(int(one)) for one in places.split(','))})")
+    whose, values = _whose()
+    where = [whose] if whose else []
     for name in ("category", "source", "region"):
         if name in args:
             where.append(f"c.{name} = :{name}")
@@ -155,9 +162,6 @@ def lists() -> str:
         where.append(FOUND)
         values["words"] = args["words"]
     sorting, beyond = ORDERS[args.get("order", "date")]
-    if places and mine:
-        # Own ones and those of one's departments.
-        where[:2] = [f"({where[0]} OR {where[1]})"]
     condition = f" WHERE {' AND '.join(where)}" if where else ""
     most = 1001 if "words" in args else 10_001
     total = ask(f"SELECT count(*) FROM (SELECT 1 FROM client c{condition} LIMIT {most}) t", **values)[0][0]
@@ -173,7 +177,8 @@ def lists() -> str:
 def group() -> str:
     """How many of each two values there are."""
     first, second = (name for name in request.args["by"].split(",") if name in ("source", "category", "region"))
-    rows = ask(f"SELECT 0, {first}, {second}, count(*) FROM client GROUP BY 2, 3 ORDER BY 2, 3")
+    where, values = _whose()
+    rows = ask(f"SELECT 0, {first}, {second}, count(*) FROM client c{where and f' WHERE {where}'} GROUP BY 2, 3 ORDER BY 2, 3", **values)
     return LIST.render(rows=rows, total=len(rows))
 
 

@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from tests.bench.figures import processor
 from tests.bench.house import House
 from tests.bench.probe import look
 from tests.bench.work import Work
 from tests.core.installation import ROOT
 
 TURNS, AT_ONCE, WARM = 40, 5, 4
+Way = Callable[[Path | None], float]
+"""Does one piece of work, leaves its statements in the file where one is named, and gives the seconds."""
 
 
 @dataclass
@@ -54,11 +57,17 @@ class Measured:
 
 
 class Asker:
-    """One browser at one server, with its connection kept open."""
+    """One browser at one server, with its connection kept open until the block ends."""
 
     def __init__(self, port: int, headers: dict[str, str] | None = None) -> None:
         self.port, self.headers = port, dict(headers or {})
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+
+    def __enter__(self) -> Asker:
+        return self
+
+    def __exit__(self, *_problem: object) -> None:
+        self.connection.close()
 
     def ask(self, method: str, url: str, body: dict[str, Any] | None = None, probe: Path | None = None) -> tuple[int, str, float]:
         """(status, text, seconds)."""
@@ -148,24 +157,29 @@ def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + 120
     while True:
         try:
-            Asker(port).ask("GET", "/login/")
+            with Asker(port) as asker:
+                asker.ask("GET", "/login/")
             return
         except OSError:
             assert process.poll() is None and time.monotonic() < until, "a server did not start"
             time.sleep(0.05)
 
 
-def measure(now: Running, work: Work, turns: int = TURNS) -> Measured:
+def measure(now: Running, work: Work, turns: int = TURNS, warm: int = WARM) -> Measured:
     """Times of both, taken in turn so that the machine's other work weighs on both; then the statements of one page of each."""
-    ours, floor = _way(now, work, now.asker(work.person), False), _way(now, work, now.floor_asker(work.person), True)
-    for _turn in range(WARM):
+    with now.asker(work.person) as mine, now.floor_asker(work.person) as theirs:
+        return _measured(now, work, turns, warm, _way(now, work, mine, False), _way(now, work, theirs, True))
+
+
+def _measured(now: Running, work: Work, turns: int, warm: int, ours: Way, floor: Way) -> Measured:
+    for _turn in range(warm):
         ours(None), floor(None)
     spent: tuple[list[float], list[float]] = [], []
     cpu = [0.0, 0.0]
     for _turn in range(max(turns // AT_ONCE, 1)):
         for place, (way, master) in enumerate(((floor, now.pids[1]), (ours, now.pids[0]))):
             before = _processor(master)
-            spent[place].extend(way(None) for _once in range(AT_ONCE))
+            spent[place].extend(way(None) for _once in range(min(turns, AT_ONCE)))
             cpu[place] += _processor(master) - before
     found = Measured(work.name)
     found.floor_cpu, found.cpu = (one * 1000 / len(spent[0]) for one in cpu)
@@ -184,12 +198,11 @@ def measure(now: Running, work: Work, turns: int = TURNS) -> Measured:
 
 def _processor(master: int) -> float:
     """Seconds of the processor that the workers of a gunicorn have had so far; 0 where the system does not tell (macOS)."""
-    total = 0
+    total = 0.0
     for place in Path("/proc").glob(f"{master}/task/*/children"):
         for worker in place.read_text().split():
-            for thread in Path(f"/proc/{worker}/task").glob("*/schedstat"):
-                total += int(thread.read_text().split()[0])
-    return total / 1e9
+            total += processor(int(worker))
+    return total
 
 
 def _points(seconds: list[float]) -> tuple[float, float]:
@@ -198,7 +211,7 @@ def _points(seconds: list[float]) -> tuple[float, float]:
     return statistics.median(ordered) * 1000, ordered[min(int(len(ordered) * 0.95), len(ordered) - 1)] * 1000
 
 
-def _way(now: Running, work: Work, asker: Asker, floor: bool) -> Callable[[Path | None], float]:
+def _way(now: Running, work: Work, asker: Asker, floor: bool) -> Way:
     """What is done again and again; gives the seconds of what is measured."""
     url = work.floor if floor else work.ours
 

@@ -59,14 +59,18 @@ def works(facts: dict[str, Any], who: dict[str, list[Any]]) -> list[Work]:
             f"page at depth, by {name}, sees {person}", person, _at("/crm_client/", order=order, after=place["mark"]),
             _at("/list", order=name, at=place["at"], id=place["id"], **reach[person]), against=f"list by {name}, sees {person}",
         ))  # fmt: skip
-    for person in ("all", "some"):
+    for person in ("all", "many", "some", "few"):
         for name, one in facts["searches"].items():
             ours = _at("/crm_client/", order="-changed_at", q=one["text"])
             found.append(
                 Work(f"search {name}, sees {person}", person, ours, _at("/list", order="date", words=one["words"], **reach[person]))
             )
     by = "region,category"
-    found.append(Work(f"group by {by}", "all", _at("/crm_client/", group=by), _at("/group", by=by), sql=GROUP))
+    for person, where in reach.items():
+        found.append(Work(
+            f"group by {by}, sees {person}", person, _at("/crm_client/", group=by), _at("/group", by=by, **where),
+            sql=GROUP if person in ("some", "many", "all") else None,
+        ))  # fmt: skip
     mine = facts["mine"][0]
     found.append(Work("open form", "some", f"/crm_client/{mine}", f"/c/{mine}"))
     found.append(Work("create", "some", "/crm_client/new", "/new", writes="create"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.model import fields_of, models
+from core.web.views import view_of
 from tests.contract.values import values
 
 
@@ -14,12 +15,20 @@ def pages(model: Any, record_id: int) -> list[str]:
     found = [f"/{table}/", f"/{table}/?q=li", f"/{table}/?group=created_by,created_at", f"/{table}/_rows"]
     found += [f"/{table}/_export", f"/{table}/_lookup?q=", f"/{table}/_lookup?q=li"]
     found += [f"/{table}/{record_id}", f"/{table}/{record_id}/delete", f"/{table}/{record_id}/_history"]
+    if view_of(model).may_create:
+        found += [f"/{table}/_import", f"/{table}/_import/template.csv"]
     for other in models().values():
         if other.addon == model.addon:
             for link in other.__fields__.values():
                 if link.kind.name == "link" and link.target_table == table:
                     found.append(f"/{table}/{record_id}/_related/{other.__tablename__}/{link.name}")
     return found
+
+
+def posts(model: Any, record_id: int) -> list[str]:
+    """Where the forms of the screens are sent."""
+    table = model.__tablename__
+    return [f"/{table}/{end}" for end in ("new", record_id, f"{record_id}/delete", "_bulk", "_edit", "_import")]
 
 
 def resources(model: Any, record_id: int) -> list[str]:

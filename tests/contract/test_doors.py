@@ -11,13 +11,18 @@ from core.db import db
 from core.model import fields_of
 from core.records import records
 from core.rules import EVERYONE, rules_of
+from core.web.bulk_pages import may_edit_many
 from core.web.lists import write_filter
 from core.web.views import view_of
-from tests.contract.addresses import pages, resources, typed
+from tests.contract.addresses import pages, posts, resources, typed
 from tests.contract.values import fill, make, value, values
 
 SCREENS = {"listing", "columns", "new", "form", "delete", "bulk", "related", "history", "lookup", "rows"}
 """Every address of the generic screens; a new one has to be tried here too."""
+
+
+NEEDS = {"/new": "create", "/delete": "delete", "/_export": "export", "/_import": "import"}
+"""The right that an address asks for; the others ask for “read”."""
 
 
 @pytest.fixture
@@ -45,6 +50,8 @@ def test_every_screen_answers_an_administrator(addon, its_models, ids, chief):
         assert chief.get(f"/{table}/new").status_code == (200 if view_of(model).may_create else 403)
         assert chief.post(f"/{table}/_columns", data={"columns": list(model.__fields__)[:2]}).status_code == 302
         assert chief.post(f"/{table}/_bulk", data={"action": "nothing", "ids": ids[table]}).status_code == 404
+        answer = chief.post(f"/{table}/_edit", data={"_ids": ids[table]})
+        assert answer.status_code == (200 if may_edit_many(view_of(model)) else 403), (table, answer.status_code)
 
 
 def test_every_field_can_be_shown_sorted_and_filtered_by(its_models, ids, chief):
@@ -116,7 +123,7 @@ def test_nobody_and_a_stranger_are_kept_out(its_models, ids, client, login_as, a
     for model in its_models:
         table, first, opened = model.__tablename__, ids[model.__tablename__][0], everybody(model)
         looked = [*pages(model, first), f"/{table}/new"]
-        posted = [f"/{table}/new", f"/{table}/{first}", f"/{table}/{first}/delete", f"/{table}/_bulk"]
+        posted = posts(model, first)
         for url in looked:
             answer = client.get(url)
             assert answer.status_code == 302 and "/login/" in answer.headers["Location"], url
@@ -126,7 +133,7 @@ def test_nobody_and_a_stranger_are_kept_out(its_models, ids, client, login_as, a
             assert client.get(url).status_code == 401, url
         for url in looked:
             # What an addon opens to everybody is no secret; a related list is as open as the model that it lists.
-            needs = "create" if url.endswith("/new") else "delete" if url.endswith("/delete") else "export" if "_export" in url else "read"
+            needs = next((verb for end, verb in NEEDS.items() if end in url), "read")
             if needs not in opened and not (needs == "delete" and "read" in opened) and not ("_related" in url and opened):
                 assert stranger.get(url).status_code in (403, 404), url
         before = stored(model)

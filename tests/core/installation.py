@@ -49,20 +49,21 @@ for line in sys.stdin:
         finally:
             sys.stdout.flush(), sys.stderr.flush()
             os._exit(status)
-    _pid, status = os.waitpid(child, 0)
-    print(os.waitstatus_to_exitcode(status), flush=True)
+    _pid, status, used = os.wait4(child, 0)
+    print(os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, flush=True)
 """
 _warm: list[subprocess.Popen[str]] = []
 
 
-def _ask_warm(asked: dict[str, Any]) -> int:
+def _ask_warm(asked: dict[str, Any]) -> tuple[int, float]:
     if not _warm or _warm[0].poll() is not None:
         _warm[:] = [subprocess.Popen([sys.executable, "-c", WARM], cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)]
         atexit.register(_warm[0].terminate)
     assert _warm[0].stdin and _warm[0].stdout
     _warm[0].stdin.write(json.dumps(asked) + "\n")
     _warm[0].stdin.flush()
-    return int(_warm[0].stdout.readline())
+    status, processor = _warm[0].stdout.readline().split()
+    return int(status), float(processor)
 
 
 @dataclass
@@ -72,6 +73,8 @@ class Done:
     status: int
     out: str
     err: str
+    processor: float
+    """Seconds of the processor that it had: what other work on the machine does not change."""
 
     @property
     def text(self) -> str:
@@ -137,10 +140,10 @@ class Installation:
             files = {name: Path(folder) / name for name in ("in", "out", "err")}
             for name, path in files.items():
                 path.write_text(given or "" if name == "in" else "")
-            status = _ask_warm(
+            status, processor = _ask_warm(
                 {**asked, **{name: str(path) for name, path in files.items()}, "environment": self.environment, "folder": str(self.folder)}
             )
-            return Done(status, files["out"].read_text(), files["err"].read_text())
+            return Done(status, files["out"].read_text(), files["err"].read_text(), processor)
 
     @contextmanager
     def database(self) -> Iterator[sa.Connection]:

@@ -16,7 +16,7 @@ from tests.core.office import Office, office
 
 __all__ = ["office"]
 
-PROCESSES, TIMES = 8, 100
+PROCESSES, TIMES = 8, 50
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 

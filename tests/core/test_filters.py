@@ -215,6 +215,7 @@ def _levels(tree: dict[str, Any]) -> int:
     return (1 if {"and", "or", "not"} & set(tree) else 0) + max(map(_levels, inner), default=0)
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(tree=trees)
 def test_a_tree_lets_through_what_its_plain_reading_says(shelves: dict[str, Any], tree: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from tests.core.installation import ROOT, new
 from tests.firm import firm
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.postgres]
+LIST = firm(2500)
 
 SAVE = """
 import time
@@ -57,7 +58,7 @@ raise SystemExit(status)
 def test_whoever_saves_while_an_import_runs_waits_for_one_chunk_at_most(tmp_path, kind, capsys):
     place = new(kind, tmp_path, "neighbours")
     place.must("migrate", "--no-copy")
-    firm(4000).write(tmp_path / "clients.csv")
+    LIST.write(tmp_path / "clients.csv")
     neighbour = subprocess.Popen(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{SAVE}"], cwd=tmp_path, env=place.environment,
         stdout=subprocess.PIPE, text=True,
@@ -70,4 +71,4 @@ def test_whoever_saves_while_an_import_runs_waits_for_one_chunk_at_most(tmp_path
         print(f"\n{kind}: longest wait of {saves} saves {float(wait):.2f} s, longest chunk {longest:.2f} s")
     assert int(saves) >= 5 and float(wait) <= longest * 1.5 + 0.5
     assert place.ask("SELECT count(*) FROM crm_client WHERE name LIKE 'neighbour %'") == [(int(saves),)]
-    assert place.ask("SELECT created FROM core_import") == [(firm(4000).good,)]
+    assert place.ask("SELECT created FROM core_import") == [(LIST.good,)]

@@ -76,6 +76,7 @@ def delete_books(ids: list[int]) -> None:
         connection.execute(delete(model("Book").__table__).where(model("Book").id.in_(ids)))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     order=st.lists(st.tuples(st.sampled_from(SORTED_BY), st.sampled_from(["", "-"])), min_size=1, max_size=4, unique_by=lambda one: one[0]),

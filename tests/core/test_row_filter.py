@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import and_, exists, func, literal, or_, select, union_all
 from sqlalchemy.orm import aliased, joinedload, selectinload, subqueryload
 
-from core import records
-from core.context import clock
+from core import records, rules
+from core.context import clock, system
 from core.db import db
 from core.errors import Missing, Refused
+from core.people import Share
 from core.rules import may
 from tests.core.facts import NOW, SHAPES, VERBS, WHOLE, code_lines, key, random_facts, rules_stated, write
 from tests.core.kernel import acts, model
@@ -156,6 +157,15 @@ def test_lists_show_what_the_oracle_says(house: str, seed: int):
     assert compare(facts) == []
 
 
+@pytest.mark.parametrize("seed", range(8, 12))
+def test_those_with_whom_much_is_shared_see_what_the_oracle_says(house: str, monkeypatch: pytest.MonkeyPatch, seed: int):
+    # More than so many shares stay a sub-query; here one is more.
+    monkeypatch.setattr(rules, "MOST_SHARED", 0)
+    facts = random_facts(seed)
+    write(facts)
+    assert facts.shares and compare(facts, ways=[by_list, by_select_from]) == []
+
+
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 def test_every_way_of_asking_gives_the_same_rows(house: str, way: Callable[[Any], set[int]]):
     facts = random_facts(100)
@@ -196,8 +206,6 @@ def test_verdicts_are_those_of_the_oracle_and_carry_reasons(house: str, seed: in
     write(facts)
     for user in facts.levels:
         with acts(user):
-            from core.context import system
-
             with system("all records, to ask about each"):
                 stock = {name: db.session.execute(select(model(name))).scalars().all() for name in facts.rows}
             for name, found in stock.items():
@@ -346,6 +354,29 @@ def test_a_share_opens_one_record_to_those_whose_role_reads_shared_ones(house: s
         assert compare(facts) == []
 
 
+def test_a_share_that_is_taken_back_opens_nothing_in_the_same_request(house: str):
+    write(one_person("own", True, shares=[Opened("Matter", 3, "edit", user=1), Opened("Matter", 6, "read", department=1)]))
+    matter = model("Matter")
+    with acts(1):
+        assert by_list(matter) == {1, 3, 6}
+        with system("the owner takes it back"):
+            for one in db.session.execute(select(Share).where(Share.record_id == 3)).scalars():
+                db.session.delete(one)
+            db.session.flush()
+        assert by_list(matter) == {1, 6} and not may("edit", matter(id=3, owner_id=2))
+        db.session.rollback()
+
+
+def test_more_shared_records_than_are_named_by_id_are_all_seen(house: str):
+    facts = one_person("own", True)
+    facts.rows["Court"] |= {number: Row(number) for number in range(7, 320)}
+    facts.rows["Matter"] |= {number: Row(number, owner=2) for number in range(7, 320)}
+    facts.shares = [Opened("Matter", number, "read" if number % 2 else "edit", user=1) for number in range(7, 300)]
+    write(facts)
+    assert len(facts.shares) > rules.MOST_SHARED and len(facts.visible(1, "Matter")) == 294
+    assert compare(facts, users=[1, 2]) == []
+
+
 def test_a_half_visible_class_shows_its_columns_and_nothing_else(house: str):
     facts = one_person("none")
     write(facts)
@@ -362,8 +393,6 @@ def test_a_half_visible_class_shows_its_columns_and_nothing_else(house: str):
 def test_what_the_system_read_is_not_left_for_the_person(house: str):
     facts = one_person("own")
     write(facts)
-    from core.context import system
-
     with acts(1):
         with system("looking at all"):
             assert by_list(model("Matter")) == {1, 2, 3, 4, 5, 6}

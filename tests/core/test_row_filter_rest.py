@@ -12,6 +12,7 @@ from tests.core.facts import NOW, SHAPES, random_facts, write
 from tests.core.kernel import model
 
 
+@pytest.mark.slow
 @both_databases
 @pytest.mark.parametrize("seed", [61, 62])
 def test_rest_shows_what_the_oracle_says(app, api_as, clock, seed):

@@ -65,6 +65,21 @@ def test_a_list_takes_the_same_few_statements_for_three_records_and_for_sixty(ad
     assert len(many) <= 12, "\n".join(many)
 
 
+def test_one_process_speaks_to_each_reader_in_his_language_with_names_as_they_are(login_as: Any, create: Any) -> None:
+    """Templates are compiled once a language, with their words in place: whoever asks first must not decide for the others."""
+    create("crm_client", name="<b>&100%")
+    people = {
+        "en": (login_as("li", level="administrator", language="en"), "Select &lt;b&gt;&amp;100%", "Filter"),
+        "zh_Hans": (login_as("wang", level="administrator", language="zh_Hans"), "选择&lt;b&gt;&amp;100%", "筛选"),
+        "zh_Hant": (login_as("chen", level="administrator", language="zh_Hant"), "選取&lt;b&gt;&amp;100%", "篩選"),
+    }
+    for _turn in range(2):
+        for language, (browser, select, word) in people.items():
+            page = browser.get("/crm_client/").text
+            assert f'<html lang="{language.replace("_", "-")}"' in page and f"</i>{word}</button>" in page
+            assert f'aria-label="{select}"' in page and "<b>&" not in page
+
+
 @pytest.mark.parametrize(
     ("address", "status"),
     [

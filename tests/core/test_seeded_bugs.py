@@ -1,4 +1,4 @@
-"""Ten faults put into filter and guard on purpose: for each of them the comparison with the oracle has to turn red."""
+"""Faults put into filter and guard on purpose: for each of them the comparison with the oracle has to turn red."""
 
 from __future__ import annotations
 
@@ -167,8 +167,14 @@ def shares_never_end(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_share_for_reading_writes(patch: pytest.MonkeyPatch) -> None:
-    original = rules.Rights._shared_ids
-    patch.setattr(rules.Rights, "_shared_ids", lambda self, one, _verb: original(self, one, "read"))
+    for name in ("_shared_ids", "_few_shared"):
+        original = getattr(rules.Rights, name)
+        patch.setattr(rules.Rights, name, lambda self, one, _verb, original=original: original(self, one, "read"))
+
+
+def of_much_that_is_shared_each_opens_writing(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(rules, "MOST_SHARED", 0)
+    a_share_for_reading_writes(patch)
 
 
 def everybody_shares_with_the_roles(_self: Any, grant: Any, _key: str, _verb: str) -> None:
@@ -213,13 +219,15 @@ def one_join_forgets_the_filter(patch: pytest.MonkeyPatch) -> None:
 
 BUGS = [
     forget_denials, after_grant(take_below_for_department), after_grant(forget_the_lower_departments), only_the_first_role,
-    code_wins_over_the_matrix, shares_never_end, a_share_for_reading_writes, after_grant(everybody_shares_with_the_roles),
-    after_grant(parts_are_open), the_filter_keeps_the_first_rights, writes_are_judged_by_the_new_values, links_are_not_checked,
+    code_wins_over_the_matrix, shares_never_end, a_share_for_reading_writes, of_much_that_is_shared_each_opens_writing,
+    after_grant(everybody_shares_with_the_roles), after_grant(parts_are_open),
+    the_filter_keeps_the_first_rights, writes_are_judged_by_the_new_values, links_are_not_checked,
     one_join_forgets_the_filter,
 ]  # fmt: skip
 NAMES = [
     "denials are forgotten", "department means below too", "below means the department only", "only the first role counts",
-    "code wins over the matrix", "shares never end", "a share for reading writes", "shares count without the tick", "parts are open",
+    "code wins over the matrix", "shares never end", "a share for reading writes", "a share for reading writes, of many",
+    "shares count without the tick", "parts are open",
     "the first person's rights stay", "whoever reads may write", "links are not checked", "a model is forgotten by the filter",
 ]  # fmt: skip
 

@@ -110,7 +110,6 @@ def caller(house: Installation, tmp_path: Path) -> Iterator[Caller]:
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 def test_toggling_under_load_never_shows_an_error_and_loses_nothing(house: Installation, caller: Caller) -> None:
     thing = caller.call("POST", "/api/v1/t_thing/", {"name": "Table", "colour": "red"})[1]["id"]
     note = caller.call("POST", "/api/v1/t_note/", {"thing": thing, "text": "stays"})[1]["id"]

@@ -25,19 +25,16 @@ def read(path):
         return list(csv.reader(stream))
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 def test_ten_thousand_rows_come_in_once_whatever_the_encoding_and_go_out_again(place, capsys):
     """The main job of the kernel, on real input: S0-10, S0-29."""
     made = firm(10_000)
     utf8, gb18030 = made.write(place.folder / "clients.csv"), made.write(place.folder / "clients-gb.csv", "gb18030")
 
-    started = time.perf_counter()
-    told = place.must("import", "crm_client", utf8)
-    seconds = time.perf_counter() - started
+    done = place.run("import", "crm_client", utf8)
     with capsys.disabled():
-        print(f"\nimport of 10,000 rows on SQLite: {10_000 / seconds:,.0f} rows a second, start of the program included")
-    assert f"New: {made.good:,}, changed: 0, already there: 0, wrong: {len(made.wrong)}" in told
+        print(f"\nimport of 10,000 rows on SQLite: {10_000 / done.processor:,.0f} rows for a second of the processor, start included")
+    assert f"New: {made.good:,}, changed: 0, already there: 0, wrong: {len(made.wrong)}" in done.text
     assert place.ask(CLIENTS) == [(made.good,) * 3]
     heading, *rows = read(place.folder / "clients.csv.wrong.csv")
     assert heading[-1] == "Reason" and len(rows) == len(made.wrong) and all(row[10].endswith((".", "?")) for row in rows)
@@ -54,13 +51,14 @@ def test_ten_thousand_rows_come_in_once_whatever_the_encoding_and_go_out_again(p
     verbs = dict(place.ask("SELECT verb, count(*) FROM core_journal WHERE model = 'crm_client' AND record_id = 0 GROUP BY verb"))
     assert verbs == {"import": 4, "export": 2}
     assert place.ask("SELECT DISTINCT door FROM core_journal WHERE model = 'crm_client'") == [("command line",)]
-    assert seconds < 30, "an import should take some seconds"
+    assert done.processor < 30, "an import should take some seconds"
 
 
+@pytest.mark.slow
 def test_an_import_that_was_killed_goes_on_without_doubling(tmp_path):
     place = new("sqlite", tmp_path, "killed")
     place.must("migrate", "--no-copy")
-    made = firm(4000, seed=11)
+    made = firm(2500, seed=11)
     path = made.write(tmp_path / "clients.csv")
     running = place.start("import", "crm_client", path)
     for _wait in range(600):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -101,3 +102,21 @@ def served(folder: Path, browser: Any, before: Callable[[Installation], None] = 
         process.wait(timeout=60)
         if process.stdout:
             process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def firm_to_look_at(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firm]:
+    """A firm with a little of everything; one for all pages that a process looks at."""
+    from tests.e2e.looking import prepare
+
+    with served(tmp_path_factory.mktemp("look"), browser, prepare) as firm:
+        firm.person("li.wei", "李伟", "Salesperson")
+        yield firm
+
+
+@pytest.fixture(scope="session")
+def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where screenshots go."""
+    place = Path(os.environ.get("MORTISE_LOOK") or tmp_path_factory.mktemp("screenshots"))
+    place.mkdir(parents=True, exist_ok=True)
+    return place

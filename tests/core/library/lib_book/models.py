@@ -42,5 +42,7 @@ class Book(Owned, Model):
     first_part: Mapped["Book | None"] = link()
     moods: Mapped[list[Mood]] = links()
 
+    indexes = ("owner pages", "department pages")
+
 
 BookHalf = half(Book, "title genre")
