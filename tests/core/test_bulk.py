@@ -5,7 +5,7 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from core import bulk, job_runner, jobs
 from core.context import system
@@ -141,6 +141,25 @@ def test_rights_are_those_of_the_moment_not_those_of_the_click(porter, client_mo
     assert shown["state"] == "dead" and "one by one only" in shown["last_error"]
     assert len(list(db.session.scalars(select(client_model.id)))) == MANY
     assert browser.post("/crm_client/_bulk", data={**ALL, "action": "delete"}).status_code == 403
+
+
+@both_databases
+def test_the_right_is_asked_before_each_chunk(porter, client_model, clients, monkeypatch):
+    person, browser = porter
+    give(client_model, person, clients)
+    sign(monkeypatch)
+    _asked, one = start(browser, action="sign")
+
+    def lose_it(_memory):
+        with db.short() as connection:
+            connection.execute(delete(RoleRight.__table__).where(RoleRight.__table__.c.verb == "bulk"))
+
+    after_checkpoint(monkeypatch, "core.bulk.checkpoint", lose_it)
+    shown = run(one)
+    done = stages(client_model)["signed"]
+    assert shown["state"] == "dead" and "one by one only" in shown["last_error"] and 0 < done < MANY
+    # What was done until then is one batch, and told.
+    assert shown["result"]["sentence"] == f"Done with {done} records. {MANY - done} are left." and shown["result"]["batch"]
 
 
 @both_databases
