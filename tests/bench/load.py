@@ -171,6 +171,8 @@ def _finish(engine: sa.Engine, held: dict[str, list[str]]) -> None:
                 connection.exec_driver_sql(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))")
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("ANALYZE" if engine.dialect.name == "sqlite" else "VACUUM ANALYZE")
+        # On SQLite the house begins a transaction even here (`core.db`): what was learnt would be rolled back.
+        connection.commit()
 
 
 class _Writer:
