@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from flask import has_app_context
 from flask.globals import app_ctx
 from sqlalchemy import ARRAY, ColumnElement, Connection, Engine, any_, create_engine, event, literal, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.util import immutabledict
@@ -185,7 +185,7 @@ def among(column: Any, values: Iterable[Any]) -> ColumnElement[bool]:
 def put_rows(connection: Connection, table: Any, names: Iterable[str], rows: Sequence[Sequence[Any]]) -> None:
     """Insert rows, whose values stand in the order of ``names``, without a parameter each by name; on PostgreSQL by COPY.
 
-    Raises SQLAlchemy's IntegrityError like any insert.
+    Raises SQLAlchemy's errors (IntegrityError, DataError, …) like any insert.
     """
     if not rows:
         return
@@ -203,5 +203,5 @@ def put_rows(connection: Connection, table: Any, names: Iterable[str], rows: Seq
         with raw.cursor() as cursor, cursor.copy(f"COPY {into} FROM STDIN") as copy:
             for row in zip(*values, strict=True):
                 copy.write_row(row)
-    except dialect.dbapi.IntegrityError as error:
-        raise IntegrityError(f"COPY {into}", None, error) from error
+    except dialect.dbapi.Error as error:
+        raise DBAPIError.instance(f"COPY {into}", None, error, dialect.dbapi.Error, dialect=dialect) from error

@@ -80,7 +80,8 @@ def tokens(value: str, kind: str) -> set[str]:
     # Latin alone has neither names written together nor sounds.
     named = kind != "long" and len(text) <= LONGEST_RUN and not text.isascii()
     # 华耀（北京） is found by 华耀北京 as well: what stands between names is left out once.
-    for version in {text, _between.sub("", text)} if named else {text}:
+    together = _between.sub("", text) if named else text
+    for version in {text, together}:
         for part in _parts.findall(version):
             if _is_cjk(part[0]):
                 found.update(map(add, part, part[1:]))
@@ -88,7 +89,7 @@ def tokens(value: str, kind: str) -> set[str]:
             elif version is text or version == text:
                 found.add("w" + part[:40])
     if named:
-        _sounds(_between.sub("", text), found)
+        _sounds(together, found)
     return found if len(found) <= MOST_TOKENS else set(sorted(found)[:MOST_TOKENS])
 
 

@@ -34,7 +34,7 @@ def around(module, name, before=None, after=None, at=3):
             die()
         return found
     setattr(module, name, called)
-around(taking, "_insert", after="while the file is read", at=1)
+around(taking, "put_rows", after="while the file is read", at=1)
 around(chunks._Work, "store", before="before a chunk", after="after the rows")
 around(chunks, "_note", after="before the commit")
 around(chunks, "_chunk", after="after the commit")

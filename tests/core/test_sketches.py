@@ -4,9 +4,10 @@ from datetime import datetime
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from core import hooks, sketches
-from core.db import db
+from core.db import db, put_rows
 from core.journal import batch, journal
 from core.model import model_of
 from core.records import records
@@ -46,11 +47,9 @@ def written(person, given, *, sketched):
         places = {row["id"]: place for place, row in enumerate(stored)}
         numbered = {row["id"]: row["code"] for row in stored}
         codes = {row["code"]: f"number {place}" for place, row in enumerate(stored) if row["code"].startswith("C20")}
-        notes = [
-            dict(row)
-            for row in connection.execute(select(journal).order_by(journal.c.id)).mappings()
-            if row["batch_id"] == latest(connection)
-        ]
+        latest = select(journal.c.batch_id).order_by(journal.c.id.desc()).limit(1).scalar_subquery()
+        query = select(journal).where(journal.c.batch_id == latest).order_by(journal.c.id)
+        notes = [dict(row) for row in connection.execute(query).mappings()]
         mine = core_search.c.id.in_([_base(model_of("crm_client")) + one for one in places])
         words = [
             (places[row.record_id], sorted(set(str(row.tokens).replace("'", "").split()) - tokens(numbered[row.record_id], "code")))
@@ -66,10 +65,6 @@ def written(person, given, *, sketched):
         inside.rollback()
     same = [{name: value for name, value in row.items() if name not in ("id", "tx", "batch_id", "request_id")} for row in notes]
     return told, ids, stored, same, words
-
-
-def latest(connection):
-    return connection.execute(select(journal.c.batch_id).order_by(journal.c.id.desc()).limit(1)).scalar()
 
 
 @both_databases
@@ -129,3 +124,15 @@ def test_an_id_that_was_given_is_not_given_again(app, create):
     assert second.record.id > number
     third = gate.create({"name": "three"})
     assert third.id > second.record.id
+
+
+@both_databases
+def test_rows_put_in_fail_as_any_insert(app, create):
+    there, table = create("crm_client", name="there").id, model_of("crm_client").__table__
+    rows = [(there, "again", "again", "signed", 1)]
+    with pytest.raises(IntegrityError), db.session.begin_nested():
+        put_rows(db.session.connection(), table, ("id", "name", "code", "status", "version"), rows)
+    with pytest.raises(DBAPIError), db.session.begin_nested():
+        put_rows(db.session.connection(), table, ("id", "name", "code", "status", "version"), [(there + 1, object(), "c", "signed", 1)])
+    put_rows(db.session.connection(), table, ("id",), [])
+    assert [row["name"] for row in everything()] == ["there"]
