@@ -404,7 +404,7 @@ def test_what_the_system_read_is_not_left_for_the_person(house: str):
         assert by_get(model("Matter")) == {1} and held
 
 
-def test_rights_are_loaded_by_three_statements(house: str):
+def test_rights_are_loaded_by_two_statements(house: str):
     from sqlalchemy import event
 
     facts = random_facts(3)
@@ -421,4 +421,4 @@ def test_rights_are_loaded_by_three_statements(house: str):
                 by_list(model(name))
     finally:
         event.remove(db.engine, "before_cursor_execute", note)
-    assert len([one for one in said if one.startswith(("SELECT", "WITH"))]) - len(SHAPES) <= 3
+    assert len([one for one in said if one.startswith(("SELECT", "WITH"))]) - len(SHAPES) <= 2
