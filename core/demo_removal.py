@@ -218,3 +218,4 @@ def _written_by(number: int) -> str:
         if count:
             found.append(f"{count:,} {model_label(models()[table.name], many=True)}")
     return ", ".join(dict.fromkeys(found))
+

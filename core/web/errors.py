@@ -132,7 +132,9 @@ def integrity(error: IntegrityError) -> Problem:
             return Conflict(_("Another record has the same %(labels)s already; choose another value.", labels=", ".join(labels.values())))
         return Conflict(_("Another record with the same values exists already."))
     if "FOREIGN KEY" in text or state in ("23503", "23001"):
-        return Conflict(_("Another record still needs this one, or a record that this one needs is gone. Load the page again and look."))
+        return Conflict(
+            _("Another record still needs this one, or a record that this one needs is gone. Load the page again and look.")
+        )
     return Conflict(_("The database has refused these values; load the page again and look."))
 
 

@@ -161,3 +161,5 @@ def build(app: Flask, session: Any) -> House:
     # FAB's own chooser writes the language into each visitor's session.
     current_app.extensions["babel"].locale_selector = lambda: actor().language
     return house
+
+

@@ -139,14 +139,7 @@ def upgrade():
         sqlite_autoincrement=True,
     )
     op.create_index("ix_core_journal_model_record", "core_journal", ["model", "record_id", "id"], unique=False)
-    op.create_index(
-        "ix_core_journal_unsealed",
-        "core_journal",
-        ["id"],
-        unique=False,
-        postgresql_where=sa.text("seal IS NULL"),
-        sqlite_where=sa.text("seal IS NULL"),
-    )
+    op.create_index("ix_core_journal_unsealed", "core_journal", ["id"], unique=False, postgresql_where=sa.text("seal IS NULL"), sqlite_where=sa.text("seal IS NULL"))
     op.create_index("ix_core_journal_user_at", "core_journal", ["user_id", "at"], unique=False)
     op.create_table(
         "core_schedule",
