@@ -17,8 +17,7 @@ from core.db import db
 from core.errors import Broken
 from core.filters import compile_filter, field_named
 from core.i18n import gettext as _
-from core.reach import FEW, MOST_COUNTED, limbs_of, reach_of
-from core.reach import visible as _visible
+from core.reach import MOST_COUNTED, limbs_of, reach_of
 
 MOST_FOUND = 1_000
 MOST_ROWS = 1_000
@@ -124,8 +123,7 @@ class _Question:
         self.branches = None if actor().system else rights().branches(model, "read")
         """The alternatives of the person's row filter; None when every row is within reach."""
         self.counted: tuple[int, bool] | None = None
-        self.within = reach_of(model, self.branches, fresh=not (self.conditions or self.search))
-        self.visible = _visible(model, self.branches) if self.within is not None and self.within <= FEW else None
+        self.within, self.visible = reach_of(model, self.branches, fresh=not (self.conditions or self.search))
         if not (self.conditions or self.search):
             self.known = self.visible
             if self.visible is None and self.within is not None:

@@ -24,37 +24,52 @@ QUIET = {"mortise_rules": False}
 _wide: weakref.WeakKeyDictionary[Engine, dict[tuple[int | None, str], tuple[int, float]]] = weakref.WeakKeyDictionary()
 
 
-def reach_of(model: Any, branches: list[Any] | None, fresh: bool) -> int | None:
-    """How many rows these alternatives of a row filter let through, at most one more than 10,000; None when it is every row.
+def reach_of(model: Any, branches: list[Any] | None, fresh: bool) -> tuple[int | None, list[int] | None]:
+    """(how many rows these alternatives of a row filter let through, their ids if they are at most `FEW`).
 
-    Unless a ``fresh`` number is wanted, one above `FEW` of the last five minutes will do: it only decides between two ways to the
-    same rows.
+    None for every row, and at most one more than 10,000. Unless a ``fresh`` number is wanted, one above `FEW` of the last five
+    minutes will do: it only decides between two ways to the same rows.
     """
     if branches is None:
-        return None
+        return None, None
     if not branches:
-        return 0
+        return 0, []
     assert db.engine is not None
     known, key = _wide.setdefault(db.engine, {}), (actor().user_id, model.__tablename__)
-    if not fresh and (kept := known.get(key)) is not None and time.monotonic() - kept[1] < KEPT_SECONDS:
-        return kept[0]
-    parts = [_ids(model, branch, MOST_COUNTED + 1) for branch in branches]
-    found = parts[0].subquery() if len(parts) == 1 else union(*(select(one.subquery()) for one in parts)).limit(MOST_COUNTED + 1).subquery()
-    count = db.session.execute(select(func.count()).select_from(found), execution_options=QUIET).scalar_one()
+    kept = known.get(key)
+    if kept is None or time.monotonic() - kept[1] >= KEPT_SECONDS:
+        # Most people see few rows of most models: their ids tell the number, too.
+        ids = _visible(model, branches)
+        if len(ids) <= FEW:
+            known.pop(key, None)
+            return len(ids), ids
+    elif not fresh:
+        return kept[0], None
+    count = _count(model, branches)
     if count > FEW:
         if len(known) > 10_000:
             known.clear()
         known[key] = count, time.monotonic()
-    else:
-        known.pop(key, None)
-    return int(count)
+        return count, None
+    known.pop(key, None)
+    return count, _visible(model, branches)
 
 
-def visible(model: Any, branches: list[Any] | None) -> list[int]:
-    """The ids of the few rows that these alternatives let through."""
-    parts = [_ids(model, branch, FEW + 1) for branch in branches or []]
-    if not parts:
-        return []
+def _count(model: Any, branches: list[Any]) -> int:
+    by_id = [getattr(getattr(one, "left", None), "key", None) == "id" for one in branches]
+    named, others = ([one for one, its in zip(branches, by_id, strict=True) if its is kind] for kind in (True, False))
+    parts = [select(_ids(model, one, MOST_COUNTED + 1).subquery()) for one in others]
+    # Several alternatives may let through the same rows. Records that are named are few: they are asked, the others' rows are not sorted.
+    parts = [select(union(*parts).subquery())] if len(parts) > 1 else parts
+    beside = ~func.coalesce(or_(false(), *others), false())
+    parts += [select(_ids(model, and_(one, beside), MOST_COUNTED + 1).subquery()) for one in named]
+    found = (union_all(*parts) if len(parts) > 1 else parts[0]).limit(MOST_COUNTED + 1).subquery()
+    return int(db.session.execute(select(func.count()).select_from(found), execution_options=QUIET).scalar_one())
+
+
+def _visible(model: Any, branches: list[Any]) -> list[int]:
+    """The ids of the rows that these alternatives let through: all if they are at most `FEW`, else more than that."""
+    parts = [_ids(model, branch, FEW + 1) for branch in branches]
     query = parts[0] if len(parts) == 1 else union_all(*(select(one.subquery()) for one in parts))
     return list(dict.fromkeys(db.session.execute(query, execution_options=QUIET).scalars()))
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from functools import lru_cache
 from typing import Any
 
-from flask import Flask, has_request_context
+from flask import Flask, current_app, has_request_context
 from flask.templating import Environment
 from jinja2 import nodes
 from jinja2.visitor import NodeTransformer
+from markupsafe import Markup
 
 from core.context import Actor, acting, actor
 from core.i18n import catalogues_known
@@ -54,6 +57,19 @@ class LanguageApp(Flask):
             found.language = key[0]
             kept[key] = found
         return found  # type: ignore[no-any-return]
+
+
+def drawn_once(template: str, **values: Hashable) -> Markup:
+    """A piece of a page that these values and the language alone decide, drawn once for all pages that show the same.
+
+    Its template knows nothing else: no person, no right, no form's own word.
+    """
+    return _drawn(template, actor().language, catalogues_known(), tuple(values.items()))
+
+
+@lru_cache(maxsize=512)
+def _drawn(template: str, _language: str, _catalogues: int, values: tuple[tuple[str, Hashable], ...]) -> Markup:
+    return Markup(current_app.jinja_env.get_template(template).render(dict(values)))  # noqa: S704
 
 
 class _Folder(NodeTransformer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
@@ -33,16 +34,15 @@ def key_text(key: Key) -> str:
     return f"{key.field.title} {unit_words()[key.unit]}" if key.unit else key.field.title
 
 
-def choices(model: Any, seen: dict[str, Field]) -> list[SimpleNamespace]:
-    """What the person may group this list by: fields, and for dates their spans."""
-    words = unit_words()
+def choices(model: Any, seen: Iterable[str]) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    """What the person who sees these fields may group this list by: (label, its (key, words)), several for the spans of a date."""
+    words, shown = unit_words(), set(seen)
     found = []
     for name, one in sorted(group_fields(model).items(), key=lambda pair: pair[1].system):
-        if name not in seen:
-            continue
-        units = [(f"{name}:{unit}", f"{one.title} {words[unit]}") for unit in UNITS] if one.kind.name in DATES else []
-        found.append(SimpleNamespace(label=one.title, options=units or [(name, one.title)], several=bool(units)))
-    return found
+        if name in shown:
+            units = tuple((f"{name}:{unit}", f"{one.title} {words[unit]}") for unit in UNITS) if one.kind.name in DATES else ()
+            found.append((one.title, units or ((name, one.title),)))
+    return tuple(found)
 
 
 def summed(model: Any, fields: list[Field]) -> list[Field]:

@@ -6,6 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
+from jinja2.utils import htmlsafe_json_dumps
+from markupsafe import Markup
+
+from core.context import actor
 from core.errors import Broken, Problem
 from core.fields import Field
 from core.filters import describe, filter_fields
@@ -17,7 +21,9 @@ from core.preferences import chosen_columns
 from core.records import records
 from core.rules import may
 from core.settings import Setting
+from core.state import cached_by_generation
 from core.web.facets import facets, filter_choices, named_in, read_filter, write_filter
+from core.web.folding import drawn_once
 from core.web.groups import choices, foot_of, group_names, grouped_rows
 from core.web.rows import drawn, heads_of, rows_of
 from core.web.views import View
@@ -66,20 +72,23 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
         export_action=f"{path}_export/ask",
         rows=found.rows,
         grouped=grouped,
-        group_choices=choices(model, view.fields()),
-        group_names=[key.name for key in grouped.keys] if grouped else [],
+        group_menu=drawn_once(
+            "_group_menu.html",
+            fields=_group_choices(model, tuple(view.fields()), actor().language),
+            chosen=tuple(key.name for key in grouped.keys) if grouped else (),
+        ),
         size=PAGE,
         ungrouped_url=address(path, **{**state, "group": ""}),
         foot=grouped.foot if grouped else None,
         heads=[_head(one, view, state, path) for one in fields],
-        all_columns=_all_columns(view, fields),
+        column_menu=drawn_once("_column_menu.html", columns=_all_columns(view, fields)),
         actions=list_actions(view),
         search_hint=_search_hint(model, many),
         previous_url=address(path, **state, before=found.previous) if found.previous else "",
         next_url=address(path, **state, after=found.next) if found.next else "",
         first_url=address(path, **state) if query.get("after") or query.get("before") else "",
         clear_url=path,
-        filter_fields=filter_choices(known, named_in(tree, known)),
+        filter_fields=_filter_choices(model, tuple(known), actor().language) if not tree else _as_script(known, named_in(tree, known)),
         table=model.__tablename__,
     )
     page.ticks = bool(page.actions or page.export_url)
@@ -177,15 +186,31 @@ def _head(one: Field, view: View, state: dict[str, str], path: str) -> SimpleNam
     )
 
 
-def _all_columns(view: View, fields: list[Field]) -> list[SimpleNamespace]:
+def _all_columns(view: View, fields: list[Field]) -> tuple[tuple[str, str, bool], ...]:
+    """(name, label, is it shown) of each column that there could be, those that are shown first."""
     shown = [one.name for one in fields]
     known = view.fields()
     ordered = [*(name for name in shown if name in known), *(name for name in known if name not in shown)]
-    return [
-        SimpleNamespace(name=name, label=known[name].title, shown=name in shown)
+    return tuple(
+        (name, known[name].title, name in shown)
         for name in ordered
         if known[name].kind.name not in ("long", "json", "file") and name != view.model.title_field
-    ]
+    )
+
+
+@cached_by_generation
+def _group_choices(model: type, seen: tuple[str, ...], _language: str) -> tuple[Any, ...]:
+    return choices(model, seen)
+
+
+@cached_by_generation
+def _filter_choices(model: type, _seen: tuple[str, ...], _language: str) -> Markup:
+    """What the filter panel knows, for everybody who sees these fields in this language, as the acting person does."""
+    return _as_script(filter_fields(model), {})
+
+
+def _as_script(known: dict[str, Field], named: dict[str, dict[int, str]]) -> Markup:
+    return htmlsafe_json_dumps(filter_choices(known, named))
 
 
 def _search_hint(model: type, many: str) -> str:

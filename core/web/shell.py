@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from flask import Flask, current_app, flash, g, get_flashed_messages, render_template, request, session, url_for
+from flask import Flask, flash, g, get_flashed_messages, render_template, request, session, url_for
 from flask_wtf.csrf import generate_csrf
 from markupsafe import Markup, escape
 
@@ -18,7 +18,7 @@ from core.db import db
 from core.i18n import LANGUAGES
 from core.i18n import gettext as _
 from core.settings import setting
-from core.web.folding import foldable
+from core.web.folding import drawn_once, foldable
 
 STATIC = Path(__file__).parent / "static"
 
@@ -110,7 +110,7 @@ class Shell:
             (one.title, one.icon, one.colour, tuple((e.title, e.url, e.icon, e.colour, e.hint, e.words) for e in one.entries))
             for one in self.everything
         )
-        return _launch(tuple(shown))
+        return drawn_once("_launch.html", modules=tuple(shown))
 
     @property
     def rail(self) -> list[Any]:
@@ -170,14 +170,6 @@ class Shell:
             for one in get_flashed_messages()
             if isinstance(one, dict)
         ]
-
-
-@lru_cache(maxsize=128)
-def _launch(modules: tuple[Any, ...]) -> Markup:
-    """The same for the same modules, whose words are part of them: kept, since it is a third of what is drawn of a short page."""
-    names = ("title", "url", "icon", "colour", "hint", "words")
-    pages = [(title, icon, colour, [dict(zip(names, one, strict=True)) for one in entries]) for title, icon, colour, entries in modules]
-    return Markup(current_app.jinja_env.get_template("_launch.html").render(modules=pages))  # noqa: S704
 
 
 def say(text: str, *, undo: bool = False, icon: str = "check", sticky: bool = False, link: tuple[str, str] | None = None) -> None:

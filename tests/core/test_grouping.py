@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import event, select
 
-import core.listing
+import core.reach
 from core.context import acting, actor, clock, system
 from core.db import db
 from core.errors import Broken
@@ -240,7 +240,7 @@ def test_the_shifts_of_a_clock_are_those_of_the_zone(zone: str) -> None:
 def test_groups_count_and_sum_only_what_the_oracle_lets_a_person_see(
     house: str, seed: int, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(core.listing, "FEW", few)
+    monkeypatch.setattr(core.reach, "FEW", few)
     clock.set(NOW)
     try:
         facts = random_facts(seed)

@@ -60,6 +60,8 @@ def _bulk_edit(page: Any) -> None:
     page.locator("[data-all]").evaluate("one => one.click()")
     page.locator(".m-bulk [value=_edit]").evaluate("one => one.click()")
     page.wait_for_selector("#bulk-field")
+    # The choice of a field goes on by itself only once the page's scripts have run.
+    page.wait_for_load_state("load")
 
 
 def _bulk_value(page: Any) -> None:
