@@ -80,18 +80,21 @@ def test_wrong_rows_are_corrected_by_keyboard_one_after_the_other(firm: Firm, pa
     page.locator(".m-fix-btn").nth(1).press("Enter")
     page.wait_for_selector("#fix")
     at = int(re.search(r"row=(\d+)", page.url)[1])
-    focused = "document.activeElement.getAttribute('aria-invalid')"
-    assert page.evaluate(focused) == "true", "the first wrong field is ready to be typed in"
+    # The page's scripts put the keyboard there, a moment after the page has come.
+    ready = "document.activeElement.getAttribute('aria-invalid') === 'true'"
+    page.wait_for_function(ready)
     page.keyboard.press("Control+a")
     page.keyboard.type("还是不对" if "cell-4" in page.evaluate("document.activeElement.id") else "")
     page.keyboard.press("Enter")
     page.wait_for_selector(".m-toast")
-    assert f"row={at}" in page.url and page.evaluate(focused) == "true", "still wrong: the same row, its sentence beside the field"
+    page.wait_for_function(ready)
+    assert f"row={at}" in page.url, "still wrong: the same row, its sentence beside the field"
     page.fill("#cell-0", "改好的有限公司")
     page.fill("#cell-4", "13800001111")
     page.locator("#cell-4").press("Enter")
     page.wait_for_function(f"!location.search.includes('row={at}')")
-    assert int(re.search(r"row=(\d+)", page.url)[1]) > at and page.evaluate(focused) == "true", "the next wrong row follows"
+    page.wait_for_function(ready)
+    assert int(re.search(r"row=(\d+)", page.url)[1]) > at, "the next wrong row follows"
     assert count(page, "refused") == len(LIST.wrong) - 1 and count(page, "created") == LIST.good + 1
     assert firm.house.ask("SELECT count(*) FROM crm_client WHERE name = '改好的有限公司'") == [(1,)]
 
