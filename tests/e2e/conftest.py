@@ -117,6 +117,6 @@ def firm_to_look_at(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> I
 @pytest.fixture(scope="session")
 def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where screenshots go."""
-    place = Path(os.environ.get("MORTISE_LOOK") or tmp_path_factory.mktemp("screenshots"))
+    place = Path(os.environ.get("MORTISE_TEST_LOOK") or tmp_path_factory.mktemp("screenshots"))
     place.mkdir(parents=True, exist_ok=True)
     return place

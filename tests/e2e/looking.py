@@ -1,7 +1,7 @@
 """Looks at pages as people cannot at so many: on desk, tablet and phone, light and dark, in three languages.
 
 Nothing may run over, nothing may fail axe, no English may be left over for a Chinese reader. The pages themselves are in the
-files `test_look_….py`, a few minutes of the whole together. Screenshots go to the folder in MORTISE_LOOK, or to a temporary
+files `test_look_….py`, a few minutes of the whole together. Screenshots go to the folder in MORTISE_TEST_LOOK, or to a temporary
 one, so that people can look at what the tests cannot judge.
 """
 
