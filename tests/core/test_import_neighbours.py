@@ -10,7 +10,7 @@ from tests.core.installation import ROOT, new
 from tests.firm import firm
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.postgres]
-LIST = firm(2500)
+LIST = firm(10_000)
 
 SAVE = """
 import time
