@@ -64,10 +64,10 @@ def _bulk_edit(page: Any) -> None:
     page.wait_for_load_state("load")
 
 
-def _bulk_value(page: Any) -> None:
+def _bulk_value(page: Any, name: str = "address", value: str = "上海市人民路9号") -> None:
     _bulk_edit(page)
-    page.select_option("#bulk-field", "address")
-    page.fill("#field-address", "上海市人民路9号")
+    page.select_option("#bulk-field", name)
+    page.fill(f"#field-{name}", value)
 
 
 def _bulk_changes(page: Any) -> None:
@@ -77,9 +77,7 @@ def _bulk_changes(page: Any) -> None:
 
 
 def _bulk_wrong(page: Any) -> None:
-    _bulk_edit(page)
-    page.select_option("#bulk-field", "phones")
-    page.fill("#field-phones", "下周再问")
+    _bulk_value(page, "phones", "下周再问")
     page.click("[form=bulk-value]")
     page.wait_for_selector(".m-wrong")
 
