@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from flask import has_app_context
 from flask.globals import app_ctx
-from sqlalchemy import ARRAY, ColumnElement, Connection, Engine, any_, create_engine, event, literal, text
+from sqlalchemy import ARRAY, ColumnElement, Connection, Engine, any_, create_engine, event, literal
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import QueuePool
@@ -107,7 +107,13 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
             url, connect_args={"prepare_threshold": None}, pool_size=pool_size, max_overflow=pool_size,
             pool_pre_ping=True, pool_recycle=1800,
         )  # fmt: skip
+        event.listen(engine, "checkin", _write_again)
     return engine
+
+
+def _write_again(connection: Any, _record: Any) -> None:
+    if connection is not None and connection.read_only:
+        connection.read_only = None
 
 
 def _sqlite_habits(engine: Engine) -> None:
@@ -169,7 +175,9 @@ def _wait_for_turn(connection: Connection) -> None:
 @event.listens_for(MortiseSession, "after_begin")
 def _begin_read_only(session: Session, _transaction: Any, connection: Connection) -> None:
     if session.execution_options.get("mortise_read_only") and connection.dialect.name == "postgresql":
-        connection.execute(text("SET TRANSACTION READ ONLY"))
+        # Said in the driver's BEGIN, which it sends with the first statement: a statement less.
+        raw: Any = connection.connection.driver_connection
+        raw.read_only = True
 
 
 db = Database()

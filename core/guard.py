@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Table, event, false, func
+from sqlalchemy import Table, case, event, false, func, true
 from sqlalchemy.orm import Mapper, ORMExecuteState
 from sqlalchemy.orm.util import LoaderCriteriaOption
 from sqlalchemy.sql import visitors
@@ -34,13 +34,14 @@ def _filter_reads(state: ORMExecuteState) -> None:
         return
     mine = rights()
     criteria = []
-    # A list that goes along its own indexes: the rule is asked of each row, but leads SQLite to no other index.
-    led = options.get("mortise_led") if db.is_sqlite else None
+    # A list whose own conditions lead to its rows: the rule is asked of each row, but leads to no other index. For PostgreSQL it
+    # would also make the rows seem fewer than they are, since it says once more what the conditions say.
+    led = options.get("mortise_led")
     for model in classes:
         reach = mine.row_filter(model, "read")
         if reach is not None:
             if led is model:
-                reach = func.coalesce(reach, false())
+                reach = func.coalesce(reach, false()) if db.is_sqlite else case((reach, true()), else_=false())
             criteria.append(RowRule(model, reach, include_aliases=True, propagate_to_loaders=False))
     if criteria:
         state.statement = state.statement.options(*criteria)

@@ -159,7 +159,7 @@ class _Question:
         if self.hits is not None:
             some = self.hits.join(select(self.model.id), self.narrow).where(*self.where(searched=False)).limit(MOST_FOUND + 1)
             # Among very many visible rows the hits lead, never the rule.
-            ids = list(run(some, execution_options={} if self.narrow else {"mortise_led": self.model}).scalars())
+            ids = list(run(_led(some, self.model) if db.is_sqlite and not self.narrow else some).scalars())
             if len(ids) <= MOST_FOUND:
                 self.known = ids
             return min(len(ids), MOST_FOUND), len(ids) > MOST_FOUND
@@ -172,20 +172,25 @@ class _Question:
 
     def rows(self, steps: list[Step], place: list[Any] | None, back: bool, limit: int, picked: list[Any]) -> list[Any]:
         """Up to ``limit + 1`` rows, each ended by the values that the order looks at; nearest first when walking back."""
-        run, led = db.session.execute, {"mortise_led": self.model}
+        run = db.session.execute
         if self.known is not None:
-            return list(run(_sorted(self, steps, place, back, limit, picked), execution_options=led).all())
+            return list(run(_led(_sorted(self, steps, place, back, limit, picked), self.model)).all())
         ranks = _ranks(steps[0], place, back)
         if self.hits is not None and self.total()[1] and steps[0].indexed:
             # A common word: the next rows in order mostly hold enough hits, and collecting all hits first would take long.
-            found = list(run(_walk(self, steps, place, back, limit, picked, ranks[0], NEXT), execution_options=led).all())
+            found = list(run(_walk(self, steps, place, back, limit, picked, ranks[0], NEXT)).all())
             if len(found) > limit:
                 return found
         found = []
         for rank in ranks:
             if len(found) <= limit:
-                found += run(_walk(self, steps, place, back, limit, picked, rank), execution_options=led).all()
+                found += run(_walk(self, steps, place, back, limit, picked, rank)).all()
         return found[: limit + 1]
+
+
+def _led(query: Any, model: Any) -> Any:
+    """``query`` with conditions that lead to its rows: the row filter is only asked of each (`core.guard`)."""
+    return query.execution_options(mortise_led=model)
 
 
 def _ranks(first: Step, place: list[Any] | None, back: bool) -> list[int]:
@@ -236,8 +241,11 @@ def _walk(
     # The hits of a search are not looked up anew for each walk.
     alone = asked.visible is not None or (asked.hits is not None and not asked.narrow and (bool(window) or db.is_sqlite))
     limbs = [[]] if alone else limbs_of(model, asked.branches, first, asked.narrow)
+    # Where nothing else says which rows are within reach, PostgreSQL has to learn it from the rule.
+    led = db.is_sqlite or asked.visible is not None or limbs != [[]]
     if not window and len(limbs) == 1:
-        return select(*picked, *keys).where(*where, *limbs[0]).order_by(*sorting).limit(limit + 1)
+        query = select(*picked, *keys).where(*where, *limbs[0]).order_by(*sorting).limit(limit + 1)
+        return _led(query, model) if led else query
     inner = select(model.id.label("id"), *keys).where(*where).order_by(*sorting).limit(window or limit + 1)
     walks = [inner.where(*limb) for limb in limbs]
     near = (walks[0] if len(walks) == 1 else union_all(*(select(one.subquery()) for one in walks))).subquery()
@@ -252,4 +260,5 @@ def _walk(
     query = select(*picked, *(near.c[name] for name in names)).join_from(near, model, model.id == near.c.id)
     if window and asked.hits is not None:
         query = query.where(asked.hits.each(near.c.id), *asked.hits.visible)
-    return query.order_by(*outer()).limit(limit + 1)
+    query = query.order_by(*outer()).limit(limit + 1)
+    return _led(query, model) if led else query

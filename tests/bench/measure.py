@@ -75,9 +75,16 @@ class Asker:
         sent = urlencode(body) if body is not None else None
         if sent is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
-        began = time.perf_counter()
-        self.connection.request(method, url, sent, headers)
-        answer = self.connection.getresponse()
+        try:
+            began = time.perf_counter()
+            self.connection.request(method, url, sent, headers)
+            answer = self.connection.getresponse()
+        except (http.client.RemoteDisconnected, ConnectionError):
+            # Kept open for seconds only, and the other side's turn may take longer.
+            self.connection.close()
+            began = time.perf_counter()
+            self.connection.request(method, url, sent, headers)
+            answer = self.connection.getresponse()
         text = answer.read()
         spent = time.perf_counter() - began
         if (cookie := answer.headers.get("Set-Cookie")) and "Cookie" not in self.headers:
