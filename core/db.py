@@ -90,12 +90,13 @@ class Database:
                 yield connection
 
 
-def make_engine(url: str, *, pool_size: int = 10) -> Engine:
+def make_engine(url: str, *, pool_size: int = 10, **more: Any) -> Engine:
     """An engine with the house's habits; `_sqlite_habits` says what SQLite needs."""
     if url.startswith("sqlite"):
         engine = create_engine(
-            url, connect_args={"timeout": LOCK_TIMEOUT_SECONDS}, pool_size=pool_size, max_overflow=pool_size * 2, poolclass=QueuePool
-        )
+            url, connect_args={"timeout": LOCK_TIMEOUT_SECONDS}, pool_size=pool_size, max_overflow=pool_size * 2, poolclass=QueuePool,
+            **more,
+        )  # fmt: skip
         _sqlite_habits(engine)
     else:
         if url.startswith("postgres://"):
@@ -105,7 +106,7 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
         # Nothing is prepared on the server: its generic plan for a search was 1000 times slower than one made for the words.
         engine = create_engine(
             url, connect_args={"prepare_threshold": None}, pool_size=pool_size, max_overflow=pool_size,
-            pool_pre_ping=True, pool_recycle=1800,
+            pool_pre_ping=True, pool_recycle=1800, **more,
         )  # fmt: skip
         event.listen(engine, "checkin", _write_again)
     return engine
