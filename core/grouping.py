@@ -8,7 +8,8 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Date, DateTime, Float, Integer, String, case, cast, func, literal_column, select
+from sqlalchemy import Date, DateTime, Float, Integer, String, UnaryExpression, case, cast, func, literal_column, select
+from sqlalchemy.sql.operators import custom_op
 
 from core.addons import enabled
 from core.context import actor, now
@@ -209,9 +210,13 @@ def _sum(model: Any) -> Any:
 
 def _statement(model: Any, question: _Question, keys: Sequence[Key], added: Sequence[Field], limit: int) -> Any:
     """Counts and sums of each group, then of the groups around it, of everything, and the number of groups: one pass over the rows."""
+    grouped = [_key_column(model, key) for key in keys]
+    if db.is_sqlite and (question.branches is not None or question.where()):
+        # It would rather walk all rows in the order of an index over the groups, and look each of them up, than sort the few.
+        grouped = [UnaryExpression(one, operator=custom_op("+"), type_=one.type) for one in grouped]
     inner = (
         select(
-            *(_key_column(model, key).label(f"key_{place}") for place, key in enumerate(keys)),
+            *(one.label(f"key_{place}") for place, one in enumerate(grouped)),
             func.count().label("count_0"),
             *(_sum(model)(one).label(f"sum_{place}") for place, one in enumerate(added)),
         )
