@@ -17,7 +17,7 @@ from core import addons, journal
 from core.accounts import hash_password, password_problem
 from core.context import acting, actor, clock, now
 from core.db import db
-from core.demo_bulk import Row, analyse, pour
+from core.demo_bulk import Row, pour
 from core.demo_words import Words
 from core.errors import Problem
 from core.first import new_password
@@ -26,6 +26,7 @@ from core.model import model_label, models
 from core.people import Department, MortiseUser, Post, RoleRow, Team
 from core.records import records
 from core.seeding import seeded
+from core.statistics_jobs import analyse
 
 TITLE = "Demo firm"
 """The batch of everything that belongs to it: by this it is found again when it is to go."""

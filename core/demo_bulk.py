@@ -11,7 +11,7 @@ from itertools import islice
 from multiprocessing import get_context
 from typing import Any
 
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import func, insert, select, update
 
 from core import journal, search
 from core.context import zone_of
@@ -159,13 +159,6 @@ class _Numbers:
         rule = NumberRule.__table__
         statement = update(rule).where(rule.c.id == self.rule.id)
         db.session.connection().execute(statement.values(next_number=self.number, period=self.period or None))
-
-
-def analyse() -> None:
-    """Let PostgreSQL count what has come in, so that the first plans fit the size."""
-    if not db.is_sqlite:
-        db.session.connection().execute(text("ANALYZE"))
-        db.session.commit()
 
 
 def poured(batch_id: int) -> Iterator[tuple[str, int, int]]:

@@ -16,6 +16,7 @@ from core import (  # noqa: F401
     search,
     settings,
     state,
+    statistics_jobs,
     undo_jobs,
 )
 from core.transfer import draft_tables, export_jobs, import_jobs  # noqa: F401

@@ -52,7 +52,7 @@ class Cell:
             tags = "".join(f'<span class="m-tag" data-colour="{escape(one.colour)}">{escape(one.label)}</span>' for one in self.tags)
             return f'<span class="m-line-up">{tags}</span>'
         if not self.text:
-            return f'<span class="m-faint" aria-label="{escape(_("empty"))}">—</span>'
+            return f'<span class="m-faint m-none" aria-label="{escape(_("empty"))}">—</span>'
         text = escape(self.text)
         if self.yes is not None:
             if self.yes:
