@@ -21,8 +21,9 @@ from core.reach import MOST_COUNTED, limbs_of, reach_of
 
 MOST_FOUND = 1_000
 MOST_ROWS = 1_000
-NEXT = 1_000
-"""So many rows in order are looked through for a common word, before all its hits are collected."""
+NEXT = 1_000, 10_000
+"""So many rows in order are looked through for a common word, before all its hits are collected. Who asks for more than a thousand
+hits among a million rows meets a page of them there, unless they are rarer than one in two hundred."""
 
 
 @dataclass(slots=True)
@@ -178,9 +179,11 @@ class _Question:
         ranks = _ranks(steps[0], place, back)
         if self.hits is not None and self.total()[1] and steps[0].indexed:
             # A common word: the next rows in order mostly hold enough hits, and collecting all hits first would take long.
-            found = list(run(_walk(self, steps, place, back, limit, picked, ranks[0], NEXT)).all())
-            if len(found) > limit:
-                return found
+            # PostgreSQL stops as soon as the page is full, SQLite looks through all it is given.
+            for window in NEXT if db.is_sqlite else NEXT[-1:]:
+                found = list(run(_walk(self, steps, place, back, limit, picked, ranks[0], window)).all())
+                if len(found) > limit:
+                    return found
         found = []
         for rank in ranks:
             if len(found) <= limit:
@@ -239,7 +242,7 @@ def _walk(
     sorting = [first.sorting(back, whole=True)] if rank == 0 else []
     sorting += [step.sorting(back) for step in steps[1:]]
     # The hits of a search are not looked up anew for each walk.
-    alone = asked.visible is not None or (asked.hits is not None and not asked.narrow and (bool(window) or db.is_sqlite))
+    alone = asked.visible is not None or (asked.hits is not None and not asked.narrow)
     limbs = [[]] if alone else limbs_of(model, asked.branches, first, asked.narrow)
     # Where nothing else says which rows are within reach, PostgreSQL has to learn it from the rule.
     led = db.is_sqlite or asked.visible is not None or limbs != [[]]

@@ -113,7 +113,7 @@ class Rights:
         self._teammates: set[int] | None = None
         self._branches: dict[tuple[type, str], list[Any] | None] = {}
         self._readers: dict[str, list[tuple[int, list[Any]]]] = {}
-        self._seen: dict[type, tuple[Any, dict[str, Field]]] = {}
+        self._seen: dict[type, tuple[Any, dict[str, Field], dict[str, Field]]] = {}
         if user_id is not None:
             self._load(user_id)
 
@@ -349,12 +349,20 @@ class Rights:
 
     def fields_seen(self, model: type) -> dict[str, Field]:
         """The fields of ``model`` as they are now that this person may see."""
+        return self._fields(model)[1]
+
+    def fields_filtered(self, model: type) -> dict[str, Field]:
+        """The fields of ``model`` as they are now that this person may filter and sort by."""
+        return self._fields(model)[2]
+
+    def _fields(self, model: type) -> tuple[Any, dict[str, Field], dict[str, Field]]:
         everything = fields_of(model)
         kept = self._seen.get(model)
         if kept is None or kept[0] is not everything:
             seen = {name: one for name, one in everything.items() if self.field_access(model, one) != "hidden"}
-            kept = self._seen[model] = everything, seen
-        return kept[1]
+            open_ = {name: one for name, one in everything.items() if not (one.hidden or one.sensitive) and (one.system or name in seen)}
+            kept = self._seen[model] = everything, seen, open_
+        return kept
 
 
 def _place(model: type) -> tuple[Any, Any]:

@@ -275,9 +275,10 @@ class Hits:
         When the query is ``narrow``, few rows beside many hits, its rows are looked up one by one instead.
         """
         if narrow and not db.is_sqlite:
-            # The planner knows how common the words are, and may begin at either end.
+            # The planner knows how common the words are, and may begin at either end: from here by the index of the one column,
+            # from there by that of the record.
             row = core_search.c.id == self.model.id + sa.literal(self.base, BigInteger)
-            return query.join(core_search, row).where(*self._found(), *self.visible)
+            return query.join(core_search, sa.and_(row, self.model.id == self._record_id())).where(*self._found(), *self.visible)
         if narrow and self._many():
             return query.where(self.each(self.model.id), *self.visible)
         if db.is_sqlite:
@@ -297,7 +298,9 @@ class Hits:
         """One record at a time is looked up: right for a few hundred rows, when many of them are hits."""
         held = _held(self.wanted) if db.is_sqlite else self._matching(_ts_words(self.wanted))
         row = core_search.c.id == record_id + sa.literal(self.base, BigInteger)
-        return select(1).select_from(core_search).where(row, held).exists()
+        # With an OFFSET PostgreSQL does look up one at a time. Of the beginnings of numbers it expects a tenth of what there are, and
+        # would collect all of them first.
+        return select(1).select_from(core_search).where(row, held).offset(0).exists()
 
     def _record_id(self) -> Any:
         return _fts.c.rowid - sa.literal(self.base, BigInteger) if db.is_sqlite else core_search.c.record_id

@@ -39,8 +39,11 @@ from core.settings import setting
 PASSWORD = "correct horse 1"  # noqa: S105 - of people who live for one test
 both_databases = pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True)
 
-# Far apart: a test that changes the configuration must not reach the number that the next one begins with.
-_generations = itertools.count(1000, 1000)
+generations = itertools.count(1000, 1000)
+"""The first generation of each database of a process, so that nothing kept by it is taken for another's.
+
+Far apart: a test that changes the configuration must not reach the number that the next one begins with.
+"""
 _numbers = itertools.count(1)
 
 
@@ -87,6 +90,8 @@ class House:
     def __init__(self, folder: Path, addon_folders: list[Path]) -> None:
         self.folder, self.addon_folders = folder, addon_folders
         self.prepared: dict[str, str] = {}
+        self.tables: dict[str, int] = {}
+        """How many tables each prepared database has: addons that other tests of the process read stay among the models."""
         self.names: set[str] = set()
         self._app: Flask | None = None
 
@@ -125,11 +130,18 @@ class House:
 
                 url = fresh_database("template")
             with on_database(url):
-                assert db.engine is not None
-                FabModel.metadata.create_all(db.engine)
+                self._make_tables(kind)
                 _seed(self.folder)
             self.prepared[kind] = url
+        elif self.tables[kind] != len(FabModel.metadata.tables):
+            with on_database(self.prepared[kind]):
+                self._make_tables(kind)
         return self.prepared[kind]
+
+    def _make_tables(self, kind: str) -> None:
+        assert db.engine is not None
+        FabModel.metadata.create_all(db.engine)
+        self.tables[kind] = len(FabModel.metadata.tables)
 
     def fresh(self, kind: str, name: str) -> str:
         """The address of a copy of the prepared database."""
@@ -138,7 +150,7 @@ class House:
             place = self.folder / f"{name}.db"
             shutil.copyfile(self.folder / "template.db", place)
             with sqlite3.connect(place) as connection:
-                connection.execute("INSERT OR REPLACE INTO core_state (name, value) VALUES ('generation', ?)", (next(_generations),))
+                connection.execute("INSERT OR REPLACE INTO core_state (name, value) VALUES ('generation', ?)", (next(generations),))
             connection.close()
             return f"sqlite:///{place}"
         return _copy_postgresql(url, name)
@@ -177,7 +189,7 @@ def _copy_postgresql(template: str, name: str) -> str:
     with psycopg.connect(plain, autocommit=True) as connection:
         connection.execute(
             "INSERT INTO core_state (name, value) VALUES ('generation', %s) ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value",
-            (next(_generations),),
+            (next(generations),),
         )
     return copy.render_as_string(hide_password=False)
 

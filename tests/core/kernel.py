@@ -21,6 +21,8 @@ from core.options import seed_options
 from core.people import Department, MortiseUser, Post, RoleRow, Team, assoc_user_role
 from core.rules import roles_of_code
 from core.search import create_search
+from core.state import core_state
+from core.testing import generations
 from tests import servers
 
 HERE = Path(__file__).parent
@@ -65,6 +67,9 @@ def kernel(kind: str, folder: Path, name: str = "kernel") -> Iterator[None]:
         with db.short() as connection:
             create_search(connection)
         seed()
+        with db.short() as connection:
+            connection.execute(core_state.delete().where(core_state.c.name == "generation"))
+            connection.execute(core_state.insert().values(name="generation", value=next(generations)))
         try:
             yield
         finally:

@@ -34,7 +34,7 @@ def count(table="crm_client"):
 
 
 def journalled(verb):
-    return db.session.execute(select(journal).where(journal.c.verb == verb)).mappings().all()
+    return db.session.execute(select(journal).where(journal.c.verb == verb).order_by(journal.c.id)).mappings().all()
 
 
 def as_person(user, language="en"):
