@@ -199,7 +199,7 @@ def on_database(url: str) -> Iterator[None]:
     """The house on the database at ``url``; what it stood on before comes back afterwards."""
     before, engine = db.engine, _engine_for(url)
     stood_at = engine.url
-    db.session.remove()
+    _forget_sessions()
     engine.dispose()
     engine.url = make_url(url)
     db.engine = engine
@@ -212,6 +212,14 @@ def on_database(url: str) -> Iterator[None]:
         engine.url = stood_at
         db.engine = before
         db.session.configure(bind=before)
+
+
+def _forget_sessions() -> None:
+    """Close the sessions that contexts of earlier tests have left: they are found by number, and a new context may get an old one's."""
+    left: Any = db.session.registry
+    for one in list(left.registry.values()):
+        one.close()
+    left.registry.clear()
 
 
 @cache

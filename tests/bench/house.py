@@ -55,7 +55,7 @@ def place() -> Path:
     return found
 
 
-def house(kind: str, count: int, folder: Path, databases: Any) -> House:
+def house(kind: str, count: int, folder: Path, databases: Any, addons: int = ADDONS) -> House:
     """The house of ``count`` clients on ``sqlite`` or ``postgresql``, in ``folder``; built when it is not there or half built.
 
     ``databases(name, fresh)`` gives the address of a PostgreSQL database, empty when ``fresh``.
@@ -77,7 +77,7 @@ def house(kind: str, count: int, folder: Path, databases: Any) -> House:
         "MORTISE_LOG_LEVEL": "error",
     }  # fmt: skip
     if fresh:
-        for one in _addons(folder).iterdir():
+        for one in sorted(_addons(folder).iterdir())[:addons]:
             shutil.copytree(one, made.addons / one.name, ignore=shutil.ignore_patterns("__pycache__"))
     # What the models have learnt since it was built, indexes above all, comes by migrations.
     subprocess.run([sys.executable, "run.py", "migrate"], cwd=ROOT, env=made.environment, check=True, capture_output=True)
