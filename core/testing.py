@@ -197,7 +197,7 @@ def _copy_postgresql(template: str, name: str) -> str:
 @contextmanager
 def on_database(url: str) -> Iterator[None]:
     """The house on the database at ``url``; what it stood on before comes back afterwards."""
-    before, engine = db.engine, _engine_for(url)
+    before, engine = db.engine, _engine_of(make_url(url).get_backend_name())
     stood_at = engine.url
     _forget_sessions()
     engine.dispose()
@@ -226,7 +226,7 @@ def _forget_sessions() -> None:
 def _engine_of(kind: str) -> Engine:
     """The one engine of this process for databases of a kind, wherever ``engine.url`` points it.
 
-    What SQLAlchemy has compiled it keeps by engine: with one for each test, a third of a test was compiling.
+    What SQLAlchemy has compiled it keeps by engine: with one for each test, a tenth of a test was compiling.
     """
     engine = make_engine(f"{kind}://", query_cache_size=5000)
     engine.hide_parameters = True
@@ -237,10 +237,6 @@ def _engine_of(kind: str) -> Engine:
         words.update(more)
 
     return engine
-
-
-def _engine_for(url: str) -> Engine:
-    return _engine_of(make_url(url).get_backend_name())
 
 
 @pytest.fixture(scope="session")

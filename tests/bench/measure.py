@@ -77,16 +77,18 @@ class Asker:
         sent = urlencode(body) if body is not None else None
         if sent is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
-        try:
+        while True:
+            again = self.connection.sock is not None
             began = time.perf_counter()
-            self.connection.request(method, url, sent, headers)
-            answer = self.connection.getresponse()
-        except (http.client.RemoteDisconnected, ConnectionError):
-            # Kept open for seconds only, and the other side's turn may take longer.
-            self.connection.close()
-            began = time.perf_counter()
-            self.connection.request(method, url, sent, headers)
-            answer = self.connection.getresponse()
+            try:
+                self.connection.request(method, url, sent, headers)
+                answer = self.connection.getresponse()
+                break
+            except ConnectionError:
+                # It is kept open for seconds only, and the other side's turn may take longer.
+                self.connection.close()
+                if not again:
+                    raise
         text = answer.read()
         spent = time.perf_counter() - began
         if (cookie := answer.headers.get("Set-Cookie")) and "Cookie" not in self.headers:

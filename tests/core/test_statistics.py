@@ -9,6 +9,7 @@ from sqlalchemy import text
 from core.context import system
 from core.db import db
 from core.jobs import run_jobs
+from core.model import model_of
 from core.testing import both_databases
 from tests.contract.values import make
 
@@ -19,8 +20,6 @@ def known() -> dict[str, int]:
 
 
 def test_sizes_are_learnt_in_the_night(app, clock):
-    from core.model import model_of
-
     with system("some clients"):
         for number in range(30):
             make(model_of("crm_client"), number)
