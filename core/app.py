@@ -45,6 +45,8 @@ def create_app(config: Config | None = None, *, check_schema: bool = True, **ove
     db.connect(config.database, pool_size=config.pool_size)
     if db.engine is not None:
         db.engine.hide_parameters = True
+    # Sessions are found by their context's number, and a new context may get an old one's.
+    app.teardown_appcontext(lambda _error: db.remove())
 
     # 4. Addons: every one on disk is read, whether it is on or off.
     load_all(config.addons, strict=config.strict)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Firm
-from tests.e2e.looking import at, each_language, look, look_at
+from tests.e2e.looking import at, each_language, look, look_at, visitor
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -55,7 +55,7 @@ def test_the_first_pages_fit_are_accessible_and_speak_one_language(firm_to_look_
 
 @each_language
 def test_the_sign_in_page_fits_is_accessible_and_speaks_one_language(firm_to_look_at: Firm, shots: Path, language: str) -> None:
-    page = firm_to_look_at.visitor(language=language)
+    page = visitor(firm_to_look_at, language)
     page.goto("/login/")
     found = look(page, "sign-in", language, shots)
     page.fill("#username", "admin")
