@@ -29,6 +29,7 @@ from core.transfer.reading import LARGEST_FILE
 from core.web import health, sessions
 from core.web.folding import LanguageApp
 from core.web.security import Unauthorized, nobody
+from core.web.shell import stamp
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 NO_PERSON = {"static", "health.healthz", "health.readyz", "favicon"}
@@ -38,6 +39,7 @@ PUBLIC = {"signin.login", "signin.sign_in", "SignInApi.login", "SignInApi.refres
 WHILE_FORCED = {"signin.login", "signin.sign_in", "signin.password", "signin.logout"}
 """What a person may do before his password is his own."""
 WHILE_SETTING_UP = WHILE_FORCED | {"signin.setup"}
+STAMPED_SECONDS = 365 * 86400
 MOST_JSON_BYTES = 8 * 2**20
 LARGE_UPLOADS = {"imports.upload": LARGEST_FILE + 2**20}
 """Endpoints that take more than ``max_upload_mb``, with the bytes of a whole request: the file, and the form around it."""
@@ -48,6 +50,10 @@ csrf = CSRFProtect()
 
 class Mortise(LanguageApp):
     """Flask, with the request's one commit before its answer leaves: a commit that fails becomes an error page."""
+
+    def get_send_file_max_age(self, filename: str | None) -> int | None:
+        """How many seconds a browser keeps a static file unasked: long where its address changes with its content, else not at all."""
+        return STAMPED_SECONDS if filename and request.args.get("v") == stamp(filename) != "" else None
 
     def dispatch_request(self) -> Any:
         """Answer the request and end its transaction."""

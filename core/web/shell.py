@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 from flask import Flask, flash, g, get_flashed_messages, render_template, request, session, url_for
 from flask_wtf.csrf import generate_csrf
 from markupsafe import Markup, escape
+from werkzeug.security import safe_join
 
 from core.context import actor
 from core.db import db
@@ -205,16 +206,17 @@ def safe_next(default: str, name: str = "next") -> str:
 
 
 @lru_cache(maxsize=256)
-def _stamp(path: str) -> str:
-    file = STATIC / path
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:10] if file.is_file() else ""
+def stamp(path: str) -> str:
+    """A mark that changes with the content of a static file; nothing when there is no such file."""
+    place = safe_join(str(STATIC), path)
+    return hashlib.sha256(Path(place).read_bytes()).hexdigest()[:10] if place and Path(place).is_file() else ""
 
 
 @foldable
 def asset(path: str) -> str:
     """Address of a static file that changes with its content, so that browsers may keep it."""
-    stamp = _stamp(path)
-    return f"/static/{quote(path)}" + (f"?v={stamp}" if stamp else "")
+    found = stamp(path)
+    return f"/static/{quote(path)}" + (f"?v={found}" if found else "")
 
 
 @foldable

@@ -210,3 +210,17 @@ def test_a_view_that_names_no_field_stops_by_name(app: Any) -> None:
         type("BadView", (View,), {"columns": "name stauts"}, model=contact)
     with pytest.raises(Misbuilt, match="Contact has no field 'nowhere'"):
         type(view_of(contact)).place("name", after="nowhere")
+
+
+def test_a_browser_keeps_static_files_by_the_mark_of_their_content_and_asks_again_for_others(client):
+    def told(address):
+        with client.get(address) as answer:
+            return answer.headers["Cache-Control"]
+
+    address = re.search(r'href="(/static/mortise\.css\?v=\w+)"', client.get("/login/").text)[1]
+    assert "max-age=31536000" in told(address) and "no-cache" not in told(address)
+    plain = address.partition("?")[0]
+    for other in (plain, f"{plain}?v=", f"{plain}?v=1234567890"):
+        assert "no-cache" in told(other), other
+    assert client.get("/static/..%2F..%2Fapp.py?v=").status_code == 404
+    assert client.get("/static/nothing.css?v=").status_code == 404
