@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
-from sqlalchemy import and_, bindparam, false, literal, null, or_, select, true, union_all
+from sqlalchemy import and_, bindparam, case, false, literal, null, or_, select, true, union_all
 
 from core.context import actor, now
 from core.db import among, db
 from core.fields import Field
-from core.i18n import gettext as _
 from core.model import fields_of, is_half, is_owned, part_of
 from core.people import Department, FieldRight, MortiseUser, PersonalRight, Post, RoleRight, RoleRow, Share, Team, assoc_user_role
 from core.rule_lines import (
@@ -30,10 +29,10 @@ from core.rule_lines import (
     verbs_of,
 )
 from core.sketch import model_behind
-from core.verdicts import Grant, Reason, Verdict
+from core.verdicts import Fact, Grant, Verdict
 
 __all__ = [
-    "EVERYONE", "SCOPES", "VERBS", "WRITES", "Grant", "Reason", "Rights", "Role", "Verdict", "default_scope", "everyone", "forget_rights",
+    "EVERYONE", "SCOPES", "VERBS", "WRITES", "Grant", "Rights", "Role", "Verdict", "default_scope", "everyone", "forget_rights",
     "may", "model_key", "rights", "roles_of_code", "rule", "rules_of", "verbs_of", "visible_ids",
 ]  # fmt: skip
 
@@ -55,9 +54,12 @@ def _statements() -> tuple[Any, Any]:
     )
     tree = own.union(select(own.c.own, department.c.id).join(own, department.c.parent_id == own.c.id))
     places = union_all(
-        select(literal("l").label("kind"), user.c.id.label("one"), literal(0).label("other"), user.c.level.label("word")).where(
-            user.c.id == me, user.c.active.is_(True)
-        ),
+        select(
+            literal("l").label("kind"),
+            user.c.id.label("one"),
+            case((user.c.active.is_(True), 1), else_=0).label("other"),
+            user.c.level.label("word"),
+        ).where(user.c.id == me),
         select(literal("o"), role.c.id, literal(0), role.c.name).where(
             or_(role.c.name == EVERYONE, role.c.id.in_(select(assoc_user_role.c.role_id).where(assoc_user_role.c.user_id == me)))
         ),
@@ -92,9 +94,12 @@ def _statements() -> tuple[Any, Any]:
 
 
 class Rights:
-    """All rights of one person, loaded once a request by two statements."""
+    """All rights of one person, loaded once a request by two statements.
 
-    def __init__(self, user_id: int | None) -> None:
+    A closed account has none; with ``even_closed`` they are what they would be if it were open.
+    """
+
+    def __init__(self, user_id: int | None, *, even_closed: bool = False) -> None:
         self.user_id = user_id
         self.level = "nobody"
         self.roles: dict[int, str] = {}
@@ -115,13 +120,13 @@ class Rights:
         self._readers: dict[str, list[tuple[int, list[Any]]]] = {}
         self._seen: dict[type, tuple[Any, dict[str, Field], dict[str, Field]]] = {}
         if user_id is not None:
-            self._load(user_id)
+            self._load(user_id, even_closed)
 
-    def _load(self, user_id: int) -> None:
+    def _load(self, user_id: int, even_closed: bool) -> None:
         places, rows = _statements()
         me = {"user_id": user_id}
         found = db.session.execute(places, me, execution_options=QUIET).all()
-        level = next((word for kind, _one, _other, word in found if kind == "l"), None)
+        level = next((word for kind, _one, is_open, word in found if kind == "l" and (is_open or even_closed)), None)
         if level is None:
             return
         self.level = level
@@ -163,21 +168,18 @@ class Rights:
     def _make_grant(self, model: type, key: str, verb: str) -> Grant:
         made = Grant()
         if self.level == "nobody":
-            made.facts.append(("nobody", "", ""))
+            made.against = (Fact("nobody"),)
             return made
         personal = self._personal.get((key, verb), [])
-        for denied, _scopes, row_id in personal:
-            if denied:
-                made.denied = True
-                made.facts.append(("denial", f"core_personal_right:{row_id}", ""))
-                return made
+        if denials := [row_id for denied, _scopes, row_id in personal if denied]:
+            made.denied = True
+            made.against = tuple(Fact("denial", f"core_personal_right:{row_id}", "", key, verb) for row_id in denials)
+            return made
         if self.level in ("administrator", "system_administrator"):
-            made.scopes.add("all")
-            made.facts.append(("level", f"ab_user:{self.user_id}", ""))
+            made.add({"all"}, False, Fact("level", f"ab_user:{self.user_id}"))
             return made
         for _denied, scopes, row_id in personal:
-            made.scopes |= scopes
-            made.facts.append(("grant", f"core_personal_right:{row_id}", ""))
+            made.add(scopes, False, Fact("grant", f"core_personal_right:{row_id}", "", key, verb))
         rows = self._role_rows.get((key, verb), {})
         mine = [one for one in lines_by_model.get(key, []) if verb in one.verbs and one.role in self._role_ids]
         named = {one.role for one in mine}
@@ -187,18 +189,16 @@ class Rights:
                 continue
             if row is not None:
                 scopes, shared, row_id = row
-                source = f"core_role_right:{row_id}"
+                right = Fact("right", f"core_role_right:{row_id}", name, key, verb)
             else:
                 lines = [one for one in mine if one.role == name]
                 scopes = set().union(*(one.scopes for one in lines)) - {"none"}
                 shared = any(one.shared for one in lines)
-                source = f"rule:{lines[0].addon}"
+                right = Fact("rule", f"rule:{lines[0].addon}", name, key, verb)
             if scopes or shared:
-                made.scopes |= scopes
-                made.shared |= shared
-                made.facts.append(("role", source, name))
+                made.add(scopes, shared, Fact("role", f"ab_role:{role_id}", name), right)
         if made.nothing:
-            made.facts.append(("nothing", "", ""))
+            made.against = (Fact("nothing"),)
         return made
 
     def may_at_all(self, model: type, verb: str) -> bool:
@@ -267,35 +267,45 @@ class Rights:
 
     def covers(self, record: Any, verb: str, *, old: bool = False) -> Verdict:
         """May this person do ``verb`` with this very record? Answered from its values; ``old`` asks for those stored before."""
-        model = model_behind(record)
-        grant = self.grant(model, verb)
-        reasons = list(grant.reasons)
+        grant = self.grant(model_behind(record), verb)
         if grant.nothing:
-            return Verdict(False, tuple(reasons))
-        if "all" in grant.scopes or (model.open_to_team and grant.scopes):
-            return Verdict(True, (*reasons, Reason("scope", _("The right covers all records."))))
+            return Verdict(False, grant.reasons)
+        for scope, kind in self.ways(record, verb, grant, old=old):
+            return Verdict(True, (*next(grant.giving(scope)).facts, Fact(kind)))
+        return Verdict(False, (*grant.reasons, Fact("outside")))
+
+    def ways(self, record: Any, verb: str, grant: Grant, *, old: bool = False) -> Iterator[tuple[str, str]]:
+        """(scope, kind of fact) of every way in which this grant covers the record, the cheap ones first."""
+        model = model_behind(record)
+        if "all" in grant.scopes:
+            yield "all", "all"
+        if model.open_to_team and grant.scopes:
+            yield "open", "open"
         value = _old_value if old else getattr
-        owner = value(record, "owner_id") if is_owned(model) else value(record, "created_by_id")
-        department = value(record, "department_id") if is_owned(model) else None
-        if "own" in grant.scopes and (owner == self.user_id or (owner is None and not is_owned(model) and record.id is None)):
-            return Verdict(True, (*reasons, Reason("scope", _("The record is your own."))))
+        owned = is_owned(model)
+        owner = value(record, "owner_id") if owned else value(record, "created_by_id")
+        department = value(record, "department_id") if owned else None
+        if "own" in grant.scopes:
+            if owner == self.user_id:
+                yield "own", "own" if owned else "author"
+            elif owner is None and not owned and record.id is None:
+                yield "own", "fresh"
         if "below" in grant.scopes and department in self.below:
-            return Verdict(True, (*reasons, Reason("post", _("The record belongs to your department or one below it."))))
+            yield "below", "below"
         if "department" in grant.scopes and department in self.departments:
-            return Verdict(True, (*reasons, Reason("post", _("The record belongs to your department."))))
+            yield "department", "department"
         if "team" in grant.scopes and owner is not None and owner in self.teammates():
-            return Verdict(True, (*reasons, Reason("scope", _("The record belongs to somebody of your team."))))
+            yield "team", "team"
         if "parent" in grant.scopes and (link := part_of(model)) is not None:
             parent_id = value(record, link.key)
             # Made in the same flush as what it is part of, which has no id yet.
             fresh = getattr(record, link.name, None) if parent_id is None and record.id is None else None
             if self._reaches(link.target, parent_id, ABOVE.get(verb, "edit")) or (fresh is not None and self.covers(fresh, "read")):
-                return Verdict(True, (*reasons, Reason("scope", _("You may read the record that this one is part of."))))
+                yield "parent", "parent"
         if grant.shared and record.id is not None and (self._much_shared or record.id in self._few_shared(model, verb)):
             shared = self._shared_ids(model, verb).where(Share.__table__.c.record_id == record.id).limit(1)
-            if db.session.execute(shared, execution_options={"mortise_rules": False}).first():
-                return Verdict(True, (*reasons, Reason("share", _("The record is shared with you."))))
-        return Verdict(False, (*reasons, Reason("scope", _("But this record is outside of what that right covers."))))
+            if db.session.execute(shared, execution_options=QUIET).first():
+                yield "share", "share"
 
     def _reaches(self, model: type, record_id: int | None, verb: str) -> bool:
         if verb == "read" or record_id is None:
@@ -404,13 +414,13 @@ def may(verb: str, target: Any, field_name: str | None = None) -> Verdict:
     """May the acting person do ``verb`` with a model or a record (and one of its fields)? The verdict explains itself."""
     who = actor()
     if verb in WRITES and is_half(target if isinstance(target, type) else type(target)):
-        return Verdict(False, (Reason("nothing", _("These records can only be read here.")),))
+        return Verdict(False, (Fact("readonly"),))
     if who.system:
-        return Verdict(True, (Reason("system", _("The system itself acts.")),))
+        return Verdict(True, (Fact("system"),))
     mine = rights()
     if isinstance(target, type):
         grant = mine.grant(target, verb)
-        verdict = Verdict(not grant.nothing, tuple(grant.reasons))
+        verdict = Verdict(not grant.nothing, grant.reasons)
     else:
         verdict = mine.covers(target, verb)
     if verdict and field_name is not None:
@@ -418,7 +428,7 @@ def may(verb: str, target: Any, field_name: str | None = None) -> Verdict:
         one = fields_of(model).get(field_name)
         access = mine.field_access(model, one) if one is not None else "hidden"
         if access == "hidden" or (access == "read" and verb != "read"):
-            return Verdict(False, (*verdict.reasons, Reason("field", _("But this field is closed to your roles."))))
+            return Verdict(False, (*verdict.reasons, Fact("field")))
     return verdict
 
 

@@ -19,7 +19,8 @@ from core.i18n import gettext as _
 from core.journal import batches, journal
 from core.model import models
 from core.prepare import flush
-from core.rules import Reason, Verdict, rights
+from core.rules import Verdict, rights
+from core.verdicts import Fact
 
 OWN_UNDO = timedelta(minutes=15)
 """How long a person may undo his own last actions; an administrator may undo any batch at any time."""
@@ -52,12 +53,10 @@ def may_undo(batch: Any) -> Verdict:
     """May the acting person undo this row of core_batch?"""
     who = actor()
     if who.system or rights().level in ("administrator", "system_administrator"):
-        return Verdict(True, (Reason("level", _("You are an administrator.")),))
+        return Verdict(True, (Fact("level", f"ab_user:{who.user_id}"),))
     if who.user_id is not None and batch.user_id == who.user_id and now() - batch.at <= OWN_UNDO:
-        return Verdict(True, (Reason("scope", _("You did this yourself less than 15 minutes ago.")),))
-    return Verdict(
-        False, (Reason("nothing", _("Your own actions can be undone for 15 minutes; later, or for others, an administrator can.")),)
-    )
+        return Verdict(True, (Fact("undo"),))
+    return Verdict(False, (Fact("late"),))
 
 
 def undoable(batch_id: int) -> Any:

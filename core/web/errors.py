@@ -19,6 +19,7 @@ from core.errors import Broken, Busy, Conflict, Invalid, Problem
 from core.i18n import gettext as _
 from core.logs import log
 from core.model import models
+from core.verdicts import plain
 
 BUSY_WORDS = (
     "database is locked", "disk is full", "no space left", "disk i/o error", "connection refused", "could not connect",
@@ -206,7 +207,7 @@ def wants_json() -> bool:
 def reasons_of(problem: Problem) -> list[dict[str, str]]:
     """The reasons of a refusal as plain values."""
     verdict = getattr(problem, "verdict", None)
-    return [{"kind": one.kind, "text": str(one.text), "source": one.source} for one in getattr(verdict, "reasons", ())]
+    return plain(getattr(verdict, "reasons", ()))
 
 
 def _json(problem: Problem) -> Response:

@@ -1,0 +1,228 @@
+"""“Why?”: the page that says why somebody may or may not, by facts with a link each, and what would change it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from flask import Blueprint, render_template, request
+from sqlalchemy import select
+
+from core.addons import addons
+from core.context import actor, local
+from core.db import db
+from core.errors import Broken, Missing, Refused
+from core.explain import Explanation, explain
+from core.i18n import gettext as _
+from core.i18n import listed, t
+from core.model import fields_of, model_label, model_of, models
+from core.options import option_label
+from core.people import MortiseUser, PersonalRight, RoleRight
+from core.records import records
+from core.rule_lines import SCOPES, rules_of, verbs_of
+from core.rules import may, visible_ids
+from core.titles import know_titles, titles
+from core.verdicts import Fact
+from core.web.cells import record_url
+from core.web.role_rights import scope_label, verb_label
+from core.web.views import view_of
+
+why_pages = Blueprint("why", __name__)
+QUIET = {"mortise_rules": False}
+MOST_PEOPLE = 500
+
+
+@why_pages.get("/<table>/_why", defaults={"record_id": None})
+@why_pages.get("/<table>/<int:record_id>/_why")
+def why(table: str, record_id: int | None) -> str:
+    """Why may, or may not, a person do something with this record, or with these records at all?"""
+    asked = question(table, record_id, request.args.to_dict())
+    return render_template("why.html", page=_page(asked))
+
+
+def question(table: str, record_id: int | None, words: dict[str, str]) -> SimpleNamespace:
+    """What is asked, by the words of an address. Raises `Missing` and `Refused` for what the asking person may not ask about."""
+    try:
+        model: Any = model_of(table)
+    except KeyError:
+        raise Missing(_("There is no page at this address.")) from None
+    record = records(model).get(record_id) if record_id is not None else None
+    verb, field_name, person = words.get("verb") or "read", words.get("field") or None, words.get("person") or str(actor().user_id)
+    if verb not in verbs_of(model):
+        raise Broken(_("There is no right “%(verb)s” on %(label)s.", verb=verb[:40], label=model_label(model, many=True)))
+    if field_name is not None and (field_name not in view_of(model).fields() or verb not in ("read", "edit")):
+        raise Broken(_("There is no field “%(name)s”.", name=field_name[:60]))
+    knows = may_know()
+    if not person.isdigit() or (int(person) != actor().user_id and not knows):
+        raise Refused(_("You may ask this about yourself only."), may("read", PersonalRight))
+    if not visible_ids(MortiseUser, [int(person[:12])]):
+        raise Missing(_("There is no such record, or it is not visible to you."))
+    return SimpleNamespace(model=model, record=record, verb=verb, field_name=field_name, person=int(person), knows=knows)
+
+
+def may_know() -> bool:
+    """May the acting person read what gives and takes rights, and so learn about others?"""
+    return bool(may("read", RoleRight)) and bool(may("read", PersonalRight))
+
+
+def answer(asked: SimpleNamespace) -> dict[str, Any]:
+    """The answer as plain values: allowed, chains and steps of facts with kind, text and url."""
+    found = explain(asked.person, asked.verb, asked.record if asked.record is not None else asked.model, asked.field_name)
+    words = Words(asked, found)
+    steps = [[words.told(fact) for fact in step] for step in found.steps] if asked.knows else []
+    return {"allowed": found.allowed, "chains": [[words.told(fact) for fact in chain] for chain in found.chains], "steps": steps}
+
+
+class Words:
+    """Facts in the asking person's words; what he may not read is called by its number and has no link."""
+
+    def __init__(self, asked: SimpleNamespace, found: Explanation) -> None:
+        self.asked = asked
+        self.facts = dict.fromkeys(fact for chain in (*found.chains, *found.steps) for fact in chain)
+        self.rows: dict[tuple[str, int], Any] = {}
+        wanted: dict[str, set[int]] = {}
+        for fact in self.facts:
+            table, _colon, number = fact.source.partition(":")
+            if table in models() and number.isdigit():
+                wanted.setdefault(table, set()).add(int(number))
+        for table, ids in wanted.items():
+            one = models()[table].__table__
+            for row in db.session.execute(select(one).where(one.c.id.in_(sorted(ids))), execution_options=QUIET):
+                self.rows[table, row.id] = row
+        self.readable = {table: visible_ids(models()[table], ids) for table, ids in wanted.items() if may("read", models()[table])}
+        know_titles({models()[table]: ids for table, ids in wanted.items()})
+
+    def told(self, fact: Fact) -> dict[str, str]:
+        """One fact: kind, text, url."""
+        table, _colon, number = fact.source.partition(":")
+        row_id = int(number) if number.isdigit() else 0
+        url = record_url(table, row_id) if row_id in self.readable.get(table, ()) else ""
+        return {"kind": fact.kind, "text": self._text(fact, self.rows.get((table, row_id))), "url": url}
+
+    def _text(self, fact: Fact, row: Any) -> str:
+        match fact.kind:
+            case "asleep":
+                return _("The addon “%(name)s” is switched off.", name=_addon_title(fact.source.partition(":")[2]))
+            case "closed":
+                return _("The account is closed.")
+            case "level":
+                return _("Level: %(level)s", level=option_label("ab_user.level", row.level))
+            case "right":
+                return _("%(what)s: %(scopes)s, as an administrator set it", what=self._what(fact), scopes=_reach(row.scopes, row.shared))
+            case "rule":
+                lines = [one for one in rules_of(_model(fact.model)) if one.role == fact.role and fact.verb in one.verbs]
+                scopes = " ".join(sorted(set().union(*(one.scopes for one in lines))))
+                return _(
+                    "%(what)s: %(scopes)s, as the addon “%(addon)s” brings it along",
+                    what=self._what(fact), scopes=_reach(scopes, any(one.shared for one in lines)), addon=_addon_title(fact.source[5:]),
+                )  # fmt: skip
+            case "grant" | "denial":
+                gone = fact.kind == "denial"
+                said = _("%(what)s: taken away personally", what=self._what(fact)) if gone else _(
+                    "%(what)s: %(scopes)s, given personally", what=self._what(fact), scopes=_reach(row.scopes, False)
+                )  # fmt: skip
+                return said + _until(row.until)
+            case "own" | "author":
+                return _("Owner of the record") if fact.kind == "own" else _("Made the record")
+            case "post":
+                return _("Post in “%(department)s”", department=_title("core_department", row.department_id))
+            case "lies_in":
+                return _("The record belongs to “%(department)s”.", department=_title("core_department", row.id))
+            case "lies_below":
+                return _("The record belongs to “%(department)s”, which lies below.", department=_title("core_department", row.id))
+            case "member":
+                return _("Team “%(team)s”, with the owner of the record", team=_title("core_team", row.id))
+            case "part":
+                return _("A part of “%(record)s”", record=_title(fact.source.partition(":")[0], row.id))
+            case "shared":
+                return _shared(row) + _until(row.until)
+            case "field_hidden" | "field_read":
+                words = {"field": fields_of(self.asked.model)[self.asked.field_name].title, "role": t(fact.role)}
+                hidden = fact.kind == "field_hidden"
+                return _("“%(field)s” is hidden from the role “%(role)s”.", **words) if hidden else _(
+                    "The role “%(role)s” may not change “%(field)s”.", **words
+                )  # fmt: skip
+            case "would_role":
+                return _("Give the role “%(role)s”", role=t(fact.role))
+            case "would_own":
+                return _("Make this person the owner of the record")
+            case "would_post":
+                return _("Give a post in “%(department)s”", department=_title("core_department", row.id))
+            case "would_team":
+                return _("Put this person into a team with “%(owner)s”", owner=_title("ab_user", row.id))
+            case "would_share":
+                return _("Share the record with this person")
+            case "would_grant":
+                return _("Give the right to this person alone")
+        return fact.text
+
+    def _what(self, fact: Fact) -> str:
+        return _("%(label)s – %(verb)s", label=model_label(_model(fact.model), many=True), verb=verb_label(fact.verb))
+
+
+def _model(key: str) -> Any:
+    return model_of(key.partition(":")[0])
+
+
+def _title(table: str, row_id: int) -> str:
+    return titles(models()[table], [row_id]).get(row_id, f"#{row_id}")
+
+
+def _addon_title(name: str) -> str:
+    one = addons().get(name)
+    return t(one.title) if one is not None else "Mortise"
+
+
+def _reach(scopes: str, shared: bool) -> str:
+    words = [scope_label(one) for one in (*SCOPES, "parent") if one in scopes.split() and one != "none"]
+    return listed([*words, *([_("shared ones")] if shared else [])])
+
+
+def _until(moment: Any) -> str:
+    return _(", until %(moment)s", moment=local(moment).strftime("%Y-%m-%d %H:%M")) if moment is not None else ""
+
+
+def _shared(row: Any) -> str:
+    whom = next(
+        _title(table, number)
+        for table, number in (("ab_user", row.user_id), ("core_department", row.department_id), ("core_team", row.team_id))
+        if number is not None
+    )
+    if row.access == "edit":
+        return _("Shared with “%(whom)s”, to read and to edit", whom=whom)
+    return _("Shared with “%(whom)s”, to read", whom=whom)
+
+
+def _page(asked: SimpleNamespace) -> SimpleNamespace:
+    model, record, found = asked.model, asked.record, answer(asked)
+    table, many = model.__tablename__, model_label(model, many=True)
+    person = titles(MortiseUser, [asked.person]).get(asked.person, f"#{asked.person}")
+    fields = view_of(model).fields()
+    what = verb_label(asked.verb)
+    if asked.field_name:
+        what = _("%(verb)s: %(field)s", verb=what, field=fields[asked.field_name].title)
+    words = {"person": person, "verb": what, "target": str(record) if record is not None else many}
+    return SimpleNamespace(
+        **found,
+        title=_("Why?"),
+        list_url=f"/{table}/",
+        list_title=many,
+        record_url=f"/{table}/{record.id}" if record is not None else "",
+        record_title=str(record) if record is not None else "",
+        url=f"/{table}/{record.id}/_why" if record is not None else f"/{table}/_why",
+        sentence=_("“%(person)s” may: %(verb)s – %(target)s", **words)
+        if found["allowed"]
+        else _("“%(person)s” may not: %(verb)s – %(target)s", **words),
+        knows=asked.knows,
+        people=_people() if asked.knows else [],
+        person=asked.person,
+        verbs=[(verb, verb_label(verb)) for verb in verbs_of(model)],
+        verb=asked.verb,
+        fields=[(name, one.title) for name, one in fields.items() if not one.system],
+        field=asked.field_name or "",
+    )
+
+
+def _people() -> list[tuple[int, str]]:
+    query = select(MortiseUser.id, MortiseUser.name, MortiseUser.username).order_by(MortiseUser.name).limit(MOST_PEOPLE)
+    return [(row.id, f"{row.name} ({row.username})") for row in db.session.execute(query)]

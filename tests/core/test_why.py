@@ -1,0 +1,86 @@
+"""The page “Why?”: who may ask about whom, what it says, where it leads, and that it gives nothing away."""
+
+from __future__ import annotations
+
+from core.people import Department, PersonalRight, Post, RoleRow, Share
+from core.testing import both_databases
+
+
+def text(response) -> str:
+    return " ".join(response.get_data(as_text=True).split())
+
+
+@both_databases
+def test_the_chain_leads_from_role_and_post_to_the_record(app, login_as, create, create_user):
+    li = create_user("li", roles=["Salesperson"])
+    client = create("crm_client", name="Far Hills", owner=li)
+    page = text(login_as(li).get(f"/crm_client/{client.id}/_why?verb=edit"))
+    assert "“li” may: Edit – Far Hills" in page
+    assert "Role “Salesperson”" in page and "Owner of the record" in page
+    assert "Ask an administrator" in page and "Give the role" not in page
+    boss = login_as("boss", level="administrator")
+    seen = text(boss.get(f"/crm_client/{client.id}/_why?verb=edit&person={li.id}"))
+    assert "It ends when of each chain one fact ends." in seen
+    role = app.extensions and create_user and li.role_rows[0]
+    assert f'href="/ab_role/{role.id}"' in seen and f'href="/crm_client/{client.id}"' in seen
+
+
+@both_databases
+def test_a_denial_is_told_with_its_row_and_with_what_is_needed_beside(app, login_as, create, create_user):
+    li = create_user("li", roles=["Salesperson"])
+    client = create("crm_client", name="Far Hills", owner=li)
+    denied = create(PersonalRight, user=li, model="crm_client", verb="delete", denied=True)
+    boss = login_as("boss", level="administrator")
+    page = text(boss.get(f"/crm_client/{client.id}/_why?verb=delete&person={li.id}"))
+    assert "may not" in page and "taken away personally" in page and f"/core_personal_right/{denied.id}" in page
+
+
+@both_databases
+def test_nobody_asks_about_others_or_about_what_he_does_not_see(app, login_as, create, create_user):
+    li, wang = create_user("li", roles=["Salesperson"]), create_user("wang", roles=["Salesperson"])
+    hers = create("crm_client", name="Secret Springs", owner=wang)
+    browser = login_as(li)
+    assert browser.get(f"/crm_client/{hers.id}/_why").status_code == 404
+    assert browser.get(f"/crm_client/_why?person={wang.id}").status_code == 403
+    assert browser.get("/crm_client/_why?verb=fly").status_code == 400
+    assert browser.get("/crm_client/_why?field=nothing").status_code == 400
+    assert browser.get("/nothing/_why").status_code == 404
+    boss = login_as("boss", level="administrator")
+    for query in ("person=99999999", "person=abc", "person=99999999999999999999", "person=-1", "verb=read&field=%00"):
+        assert boss.get(f"/crm_client/_why?{query}").status_code in (400, 403, 404), query
+
+
+@both_databases
+def test_posts_and_shares_are_named_and_hidden_titles_stay_numbers(app, login_as, create, create_user):
+    sales = create(Department, name="Sales")
+    li, wang = create_user("li", roles=["Sales manager"]), create_user("wang", roles=["Salesperson"])
+    create(Post, user=li, department=sales, title="Manager")
+    client = create("crm_client", name="Far Hills", owner=wang, department=sales)
+    create(Share, model="crm_client", record_id=client.id, user=wang, access="read")
+    page = text(login_as(li).get(f"/crm_client/{client.id}/_why"))
+    assert "Post in “Sales”" in page and "belongs to “Sales”" in page
+
+
+@both_databases
+def test_a_closed_field_names_the_role_that_closes_it(app, login_as, create, create_user):
+    from core.people import FieldRight
+
+    li = create_user("li", roles=["Salesperson"])
+    client = create("crm_client", name="Far Hills", owner=li)
+    row = create(FieldRight, role=li.role_rows[0], model="crm_client", field_name="remarks", access="read_only")
+    boss = login_as("boss", level="administrator")
+    page = text(boss.get(f"/crm_client/{client.id}/_why?verb=edit&field=remarks&person={li.id}"))
+    assert "may not: Edit: Remarks" in page and f"/core_field_right/{row.id}" in page
+    assert "may: See: Remarks" in text(boss.get(f"/crm_client/{client.id}/_why?verb=read&field=remarks&person={li.id}"))
+
+
+@both_databases
+def test_of_kinds_of_record_the_menu_is_explained(app, login_as, create, create_user):
+    browser = login_as(create_user("new"))
+    page = text(browser.get("/crm_client/_why"))
+    assert "“new” may not: See – Clients" in page and "No role, and nothing given personally, allows it." in page
+    role = create(RoleRow, name="Helpers")
+    create("core_role_right", role=role, model="crm_client", verb="read", scopes="all")
+    boss = login_as("boss", level="administrator")
+    told = text(boss.get("/crm_client/_why?person=" + str(create_user("other").id)))
+    assert "Give the role “Helpers”" in told and "Any of these is enough." in told
