@@ -38,6 +38,12 @@ class Explanation:
     """What would change the answer: of each step one fact has to change, whichever."""
 
 
+def rights_of(user_id: int) -> Rights:
+    """All rights of somebody, as he has them now."""
+    with acting(replace(actor(), user_id=user_id, system=False, memo={})):
+        return rights()
+
+
 def explain(user_id: int | None, verb: str, target: Any, field_name: str | None = None) -> Explanation:
     """Why may, or may not, this person do ``verb`` with ``target``, a model or a stored record (and one of its fields)?
 

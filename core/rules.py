@@ -198,7 +198,7 @@ class Rights:
             if scopes or shared:
                 made.add(scopes, shared, Fact("role", f"ab_role:{role_id}", name), right)
         if made.nothing:
-            made.against = (Fact("nothing"),)
+            made.against = (Fact("nothing", "", "", key, verb),)
         return made
 
     def may_at_all(self, model: type, verb: str) -> bool:
@@ -267,12 +267,13 @@ class Rights:
 
     def covers(self, record: Any, verb: str, *, old: bool = False) -> Verdict:
         """May this person do ``verb`` with this very record? Answered from its values; ``old`` asks for those stored before."""
-        grant = self.grant(model_behind(record), verb)
+        model = model_behind(record)
+        grant = self.grant(model, verb)
         if grant.nothing:
             return Verdict(False, grant.reasons)
         for scope, kind in self.ways(record, verb, grant, old=old):
             return Verdict(True, (*next(grant.giving(scope)).facts, Fact(kind)))
-        return Verdict(False, (*grant.reasons, Fact("outside")))
+        return Verdict(False, (*grant.reasons, Fact("outside", "", "", model_key(model), verb)))
 
     def ways(self, record: Any, verb: str, grant: Grant, *, old: bool = False) -> Iterator[tuple[str, str]]:
         """(scope, kind of fact) of every way in which this grant covers the record, the cheap ones first."""

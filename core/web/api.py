@@ -67,7 +67,7 @@ class Resource(ModelRestApi):
         table = self.model.__tablename__
         self.appbuilder, self.endpoint, self.route_base = appbuilder, f"api_{table}", f"/api/v1/{table}"
         self.blueprint = Blueprint(self.endpoint, __name__, url_prefix=self.route_base)
-        for name in ("get_list", "post", "info", "groups", "export", "get", "put", "delete"):
+        for name in ("get_list", "post", "info", "groups", "export", "why", "get", "put", "delete"):
             for url, methods in getattr(type(self), name)._urls:
                 self.blueprint.add_url_rule(url, name, partial(getattr(type(self), name), self), methods=methods)
         return self.blueprint
@@ -140,6 +140,17 @@ class Resource(ModelRestApi):
         question, names = list_question(), request.args.get("columns", "")
         fields = [one.strip() for one in names.split(",") if one.strip()]
         return csv_answer(self.model, question["filter"], question["search"], question["order"], fields)
+
+    @expose("/_why", methods=["GET"])
+    @protect()
+    @permission_name("get_list")
+    def why(self, **_kwargs: Any) -> Response:
+        """By which facts a person may or may not do something, and what would change it."""
+        from core.web.why import answer, question
+
+        only_known(("record", "verb", "field", "person"))
+        words = request.args.to_dict()
+        return jsonify(answer(question(self.model.__tablename__, id_of(words["record"]) if words.get("record") else None, words)))
 
     @expose("/<pk>", methods=["GET"])
     @protect()

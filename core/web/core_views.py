@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
+
+from markupsafe import Markup, escape
 
 from core.accounts import set_password
 from core.custom import CustomField, FieldSetting
@@ -14,6 +17,7 @@ from core.people import Department, FieldRight, PersonalRight, Post, RoleRight, 
 from core.rules import may, roles_of_code
 from core.web import role_rights
 from core.web.views import View, action
+from core.web.why import may_know
 
 
 class UserView(View, model=User):
@@ -27,6 +31,12 @@ class UserView(View, model=User):
     order = "name"
     may_delete = False
     icon, colour = "user", "plum"
+
+    def notes(self, record: Any) -> list[Any]:
+        """The way to all that this person may do."""
+        words = escape(_("What “%(person)s” may do, and why", person=str(record)))
+        link = Markup(f'<a href="/ab_user/{record.id}/_rights">{words}</a>')  # noqa: S704
+        return [SimpleNamespace(title=_("Effective rights"), html=link)] if may_know() else []
 
     @action(
         _("New password"),

@@ -229,6 +229,15 @@ def titles() -> dict[int, str]:
     }  # fmt: skip
 
 
+def _why_url(problem: Problem) -> str:
+    """The page that explains a refusal, where it is about records of a kind or about one of them."""
+    table, number = ((request.view_args or {}).get(name) for name in ("table", "record_id"))
+    if problem.status != 403 or table not in models():
+        return ""
+    verb = next((one.verb for one in getattr(getattr(problem, "verdict", None), "reasons", ()) if one.verb), "")
+    return f"/{table}/{number}/_why?verb={verb}" if number and verb else f"/{table}/_why" + (f"?verb={verb}" if verb else "")
+
+
 def _page(problem: Problem) -> Response:
     facts = {
         "status": problem.status,
@@ -236,6 +245,7 @@ def _page(problem: Problem) -> Response:
         "sentence": str(problem.sentence),
         "request_id": actor().request_id,
         "reasons": reasons_of(problem),
+        "why_url": _why_url(problem),
         "sign_in_url": url_for("signin.login", next=request.path) if problem.status == 401 else "",
     }
     try:

@@ -55,6 +55,10 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "sums": {"description": "Number fields to add up, separated by commas", "schema": TEXT},
     "groups": {"schema": {"type": "integer", "minimum": 1, "maximum": MOST_GROUPS, "default": GROUPS}},
     "id": {"in": "path", "required": True, "schema": {"type": "integer"}},
+    "record": {"description": "The record in question; without it, records of this kind at all", "schema": {"type": "integer"}},
+    "verb": {"description": "read, create, edit, delete, import, export, …", "schema": {"type": "string", "default": "read"}},
+    "field": {"description": "One field of it, to read or to edit", "schema": TEXT},
+    "person": {"description": "Whose rights; one’s own without it", "schema": {"type": "integer"}},
     "If-Match": {"in": "header", "description": "The ETag read with the record; another version is refused", "schema": TEXT},
 }
 
@@ -78,6 +82,19 @@ GROUPED = {
         "capped": {"type": "boolean", "description": "Only the largest groups are given"},
         "count": {"type": "integer", "description": "How many records there are in all groups"},
         "sums": {"type": "object", "description": "The sums over all groups"},
+    },
+}
+
+FACTS = {
+    "type": "array",
+    "items": {"type": "object", "properties": {"kind": TEXT, "text": TEXT, "url": TEXT}},
+}
+EXPLAINED = {
+    "type": "object",
+    "properties": {
+        "allowed": {"type": "boolean"},
+        "chains": {"type": "array", "items": FACTS, "description": "Chains of facts, each enough for the answer by itself"},
+        "steps": {"type": "array", "items": FACTS, "description": "What would change it: of each step one fact"},
     },
 }
 
@@ -163,6 +180,8 @@ def describe(spec: Any, model: type) -> None:
         words = ("filter", "q", "order", "columns")
         export = _operation(model, "Export as CSV", {"type": "string"}, (400, 401, 403), parameters=words, media_type="text/csv")
         spec.path(path=f"{base}/_export", operations={"get": export})
+    asked = _operation(model, "Why?", EXPLAINED, (400, 401, 403, 404), parameters=("record", "verb", "field", "person"))
+    spec.path(path=f"{base}/_why", operations={"get": asked})
     spec.path(path=f"{base}/_info", operations={"get": _operation(model, "Fields and rights", {"type": "object"}, (401, 403))})
 
 

@@ -113,6 +113,7 @@ def record_page(form: RecordForm, *, next_url: str = "") -> SimpleNamespace:
         related=[],
         notes=[],
         history_url="",
+        why_url="",
         stamp=[],
         actions=[],
         delete_url="",
@@ -144,6 +145,7 @@ def record_page(form: RecordForm, *, next_url: str = "") -> SimpleNamespace:
     page.related = [_related(form, other, link, here, count) for (other, link), count in zip(panels, counts, strict=True)]
     page.notes = _notes(form)
     page.history_url = f"{here}/_history"
+    page.why_url = f"{here}/_why"
     page.stamp = _stamp(record)
     return page
 

@@ -8,19 +8,19 @@ from typing import Any
 from flask import Blueprint, render_template, request
 from sqlalchemy import select
 
-from core.addons import addons
+from core.addons import addons, enabled
 from core.context import actor, local
 from core.db import db
 from core.errors import Broken, Missing, Refused
-from core.explain import Explanation, explain
+from core.explain import Explanation, explain, rights_of
 from core.i18n import gettext as _
 from core.i18n import listed, t
 from core.model import fields_of, model_label, model_of, models
 from core.options import option_label
-from core.people import MortiseUser, PersonalRight, RoleRight
+from core.people import Department, MortiseUser, PersonalRight, Post, RoleRight, Team
 from core.records import records
-from core.rule_lines import SCOPES, rules_of, verbs_of
-from core.rules import may, visible_ids
+from core.rule_lines import SCOPES, VERBS, rules_of, verbs_of
+from core.rules import Rights, may, visible_ids
 from core.titles import know_titles, titles
 from core.verdicts import Fact
 from core.web.cells import record_url
@@ -38,6 +38,15 @@ def why(table: str, record_id: int | None) -> str:
     """Why may, or may not, a person do something with this record, or with these records at all?"""
     asked = question(table, record_id, request.args.to_dict())
     return render_template("why.html", page=_page(asked))
+
+
+@why_pages.get("/ab_user/<int:person>/_rights")
+def effective(person: int) -> str:
+    """All that one person may do, whoever gave or took it; each answer leads to its reasons."""
+    if person != actor().user_id and not may_know():
+        raise Refused(_("You may ask this about yourself only."), may("read", PersonalRight))
+    user = records(MortiseUser).get(person)
+    return render_template("effective.html", page=_effective(user, rights_of(person)))
 
 
 def question(table: str, record_id: int | None, words: dict[str, str]) -> SimpleNamespace:
@@ -226,3 +235,37 @@ def _page(asked: SimpleNamespace) -> SimpleNamespace:
 def _people() -> list[tuple[int, str]]:
     query = select(MortiseUser.id, MortiseUser.name, MortiseUser.username).order_by(MortiseUser.name).limit(MOST_PEOPLE)
     return [(row.id, f"{row.name} ({row.username})") for row in db.session.execute(query)]
+
+
+def _effective(user: Any, mine: Rights) -> SimpleNamespace:
+    awake = [one for one in models().values() if enabled(one.addon)]
+    several = [verb for verb in VERBS if any(not mine.grant(one, verb).nothing or mine.grant(one, verb).denied for one in awake)]
+    groups: dict[str, list[SimpleNamespace]] = {}
+    for model in awake:
+        grants = {verb: mine.grant(model, verb) for verb in verbs_of(model)}
+        if all(grant.nothing and not grant.denied for grant in grants.values()):
+            continue
+        table = model.__tablename__
+        cells = [_cell(table, user.id, verb, grants[verb]) if verb in grants else None for verb in several]
+        more = [(verb_label(verb), _cell(table, user.id, verb, grant)) for verb, grant in grants.items() if verb not in VERBS]
+        line = SimpleNamespace(title=model_label(model, many=True), cells=cells, more=[one for one in more if one[1].text])
+        groups.setdefault(_addon_title(model.addon), []).append(line)
+    posts = Post.__table__
+    places = db.session.execute(select(posts.c.department_id).where(posts.c.user_id == user.id), execution_options=QUIET).scalars().all()
+    return SimpleNamespace(
+        title=_("What “%(person)s” may do", person=str(user)),
+        person=str(user),
+        person_url=f"/ab_user/{user.id}" if may_know() else "",
+        closed=mine.level == "nobody",
+        level=option_label("ab_user.level", user.level),
+        roles=[t(name) for name in sorted(mine.roles.values())],
+        departments=sorted(titles(Department, places).values()),
+        teams=sorted(titles(Team, mine.teams).values()),
+        verbs=[verb_label(verb) for verb in several],
+        groups=sorted(groups.items()),
+    )
+
+
+def _cell(table: str, person: int, verb: str, grant: Any) -> SimpleNamespace:
+    words = _("taken away") if grant.denied else _reach(" ".join(grant.scopes), grant.shared and "all" not in grant.scopes)
+    return SimpleNamespace(text=words, denied=grant.denied, url=f"/{table}/_why?person={person}&verb={verb}")

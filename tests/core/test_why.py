@@ -84,3 +84,39 @@ def test_of_kinds_of_record_the_menu_is_explained(app, login_as, create, create_
     boss = login_as("boss", level="administrator")
     told = text(boss.get("/crm_client/_why?person=" + str(create_user("other").id)))
     assert "Give the role “Helpers”" in told and "Any of these is enough." in told
+
+
+@both_databases
+def test_all_that_somebody_may_do_stands_on_one_page(app, login_as, create, create_user):
+    li = create_user("li", roles=["Salesperson"], department="Sales")
+    create(PersonalRight, user=li, model="crm_client", verb="delete", denied=True)
+    boss = login_as("boss", level="administrator")
+    page = text(boss.get(f"/ab_user/{li.id}/_rights"))
+    assert "What “li” may do" in page and "Salesperson" in page and "Sales" in page
+    assert f'/crm_client/_why?person={li.id}&amp;verb=delete" class="m-late">taken away' in page
+    own = login_as(li)
+    assert own.get(f"/ab_user/{li.id}/_rights").status_code == 200
+    assert own.get(f"/ab_user/{create_user('other').id}/_rights").status_code == 403
+    assert boss.get("/ab_user/99999/_rights").status_code == 404
+
+
+@both_databases
+def test_programs_ask_the_same(app, api_as, create, create_user):
+    li = create_user("li", roles=["Salesperson"])
+    client = create("crm_client", name="Far Hills", owner=li)
+    told = api_as(li).get(f"/api/v1/crm_client/_why?record={client.id}&verb=edit").json
+    assert told["allowed"] and told["chains"] and told["steps"] == []
+    assert [one["kind"] for one in told["chains"][0]] == ["role", "rule", "own"]
+    boss = api_as("boss", level="administrator")
+    told = boss.get(f"/api/v1/crm_client/_why?record={client.id}&verb=edit&person={li.id}").json
+    assert {one["kind"] for one in told["steps"][0]} == {"role", "rule", "own"}
+    for query in ("record=abc", "record=99999999", "verb=fly", "person=0", "other=1", f"field=nothing&record={client.id}"):
+        assert boss.get(f"/api/v1/crm_client/_why?{query}").status_code in (400, 404), query
+
+
+def test_a_refusal_leads_to_its_reasons(app, login_as, create, create_user):
+    li = create_user("li", roles=["Salesperson"])
+    create(PersonalRight, user=li, model="crm_client", verb="create", denied=True)
+    browser = login_as(li)
+    page = text(browser.get("/crm_client/new"))
+    assert 'href="/crm_client/_why?verb=create"' in page and browser.get("/crm_client/_why?verb=create").status_code == 200
