@@ -225,6 +225,8 @@ class Recorded:
     """
     system_model = False
     """True: belongs to system administrators and is kept out of personal shares."""
+    share_access: tuple[str, ...] = ("read", "edit")
+    """What a share of such a record may open; ``("read",)`` where sharing never hands over editing (D15), ``()`` for no sharing."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         if cls.__dict__.get("__abstract__"):

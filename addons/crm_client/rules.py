@@ -8,6 +8,7 @@ salesperson = Role("Salesperson")
 sales_manager = Role("Sales manager")
 
 rule(Client, salesperson, "read create edit transfer import export print", scope="own", shared=True)
+rule(Client, salesperson, "share", scope="own")
 rule(Client, sales_manager, "read create edit delete transfer share bulk import export print", scope="own below", shared=True)
 
 for role in (salesperson, sales_manager):

@@ -67,7 +67,7 @@ class Resource(ModelRestApi):
         table = self.model.__tablename__
         self.appbuilder, self.endpoint, self.route_base = appbuilder, f"api_{table}", f"/api/v1/{table}"
         self.blueprint = Blueprint(self.endpoint, __name__, url_prefix=self.route_base)
-        for name in ("get_list", "post", "info", "groups", "export", "why", "get", "put", "delete"):
+        for name in ("get_list", "post", "info", "groups", "export", "why", "share", "shares", "unshare", "get", "put", "delete"):
             for url, methods in getattr(type(self), name)._urls:
                 self.blueprint.add_url_rule(url, name, partial(getattr(type(self), name), self), methods=methods)
         return self.blueprint
@@ -151,6 +151,34 @@ class Resource(ModelRestApi):
         only_known(("record", "verb", "field", "person"))
         words = request.args.to_dict()
         return jsonify(answer(question(self.model.__tablename__, id_of(words["record"]) if words.get("record") else None, words)))
+
+    @expose("/_share", methods=["POST"])
+    @protect()
+    @permission_name("get_list")
+    def share(self) -> Response:
+        """Open records to people, departments and teams, all or none."""
+        from core.web.share_api import share_answer
+
+        return jsonify(share_answer(self.model))
+
+    @expose("/<pk>/shares", methods=["GET"])
+    @protect()
+    @permission_name("get")
+    def shares(self, pk: str, **_kwargs: Any) -> Response:
+        """Who has a share of a record, for those who may share it."""
+        from core.web.share_api import shares_answer
+
+        return jsonify(shares_answer(self.model, id_of(pk)))
+
+    @expose("/<pk>/shares/<share_id>", methods=["DELETE"])
+    @protect()
+    @permission_name("get")
+    def unshare(self, pk: str, share_id: str) -> Response:
+        """Close what a share has opened."""
+        from core.sharing import end_share
+
+        end_share(records(self.model).get(id_of(pk), lock=True), id_of(share_id))
+        return jsonify(id=id_of(share_id))
 
     @expose("/<pk>", methods=["GET"])
     @protect()

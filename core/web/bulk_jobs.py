@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from core.bulk import Deed, Walk
@@ -14,12 +13,13 @@ from core.model import model_label, model_of
 from core.prepare import flush
 from core.records import records
 from core.rules import may
+from core.sharing import share
 from core.web.facets import write_filter
 from core.web.lists import address
 from core.web.views import View, view_of
 
 A_DAY = 24 * 3600.0
-DELETE, EDIT = "delete", "_edit"
+DELETE, EDIT, SHARE = "delete", "_edit", "_share"
 """The names of the house's own deeds beside the actions of a view; no method that is an action begins with a stroke."""
 
 
@@ -29,6 +29,8 @@ def deed_of(view: View, name: str, values: dict[str, Any] | None = None) -> Deed
         return lambda ids: _delete(view, ids)
     if name == EDIT and values:
         return lambda ids: edit(view, ids, values)
+    if name == SHARE and values:
+        return lambda ids: share(view.model, ids, values)
     action = next((one for one in view.actions() if one.name == name), None)
     if action is None:
         raise Missing(_("There is no such action here, or it is not open to you."))
@@ -71,8 +73,8 @@ def act(view: View, action: Any, ids: list[int]) -> str:
 
 def label_of(view: View, name: str) -> str:
     """A deed in words, for the title of its batch."""
-    if name in (DELETE, EDIT):
-        return _("Delete") if name == DELETE else _("Edit")
+    if name in (DELETE, EDIT, SHARE):
+        return {DELETE: _("Delete"), EDIT: _("Edit"), SHARE: _("Share")}[name]
     return next((t(one.label) for one in view.actions() if one.name == name), name)
 
 
@@ -83,7 +85,7 @@ def do_to_all(
     """Changes many records"""
     view = view_of(model_of(table))
     url = address(f"/{table}/", filter=write_filter(filter), q=search)
-    title = _title(view, deed, total, list(values or {}))
+    title = _title(view, deed, total, values)
     Walk(view.model, deed_of(view, deed, values), filter=filter, search=search, last=last, total=total, title=title, url=url).run()
 
 
@@ -95,13 +97,14 @@ def queue(
     made = do_to_all.later(
         table=view.model.__tablename__, deed=deed, filter=filter, search=search, last=last, total=total, values=values
     )  # fmt: skip
-    describe(made, _title(view, deed, total, list(values or {})), total)
+    describe(made, _title(view, deed, total, values), total)
     return made
 
 
-def _title(view: View, deed: str, total: int, names: Sequence[str]) -> str:
+def _title(view: View, deed: str, total: int, values: dict[str, Any] | None) -> str:
     known = view.fields()
     what = label_of(view, deed)
-    if names and names[0] in known:
-        what = _("%(what)s “%(label)s”", what=what, label=known[names[0]].title)
+    name = next(iter(values or {}), None)
+    if deed == EDIT and name in known:
+        what = _("%(what)s “%(label)s”", what=what, label=known[name].title)
     return _("%(what)s: %(count)s %(many)s", what=what, count=f"{total:,}", many=model_label(view.model, many=True))

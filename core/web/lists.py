@@ -21,6 +21,7 @@ from core.preferences import chosen_columns
 from core.records import records
 from core.rules import may
 from core.settings import Setting
+from core.sharing import shareable
 from core.state import cached_by_generation
 from core.web.facets import facets, filter_choices, named_in, read_filter, write_filter
 from core.web.folding import drawn_once
@@ -147,10 +148,13 @@ def may_import(view: View) -> bool:
 
 
 def list_actions(view: View) -> list[SimpleNamespace]:
-    """The buttons of the bulk bar: a new value, the view's own, then deletion."""
-    from core.web.bulk_pages import EDIT, may_edit_many
+    """The buttons of the bulk bar: a new value, sharing, the view's own, then deletion."""
+    from core.web.bulk_jobs import EDIT, SHARE
+    from core.web.bulk_pages import may_edit_many
 
     made = [SimpleNamespace(name=EDIT, label=_("Edit"), icon="pencil", danger=False)] if may_edit_many(view) else []
+    if shareable(view.model) and may("bulk", view.model):
+        made.append(SimpleNamespace(name=SHARE, label=_("Share"), icon="share", danger=False))
     made += [SimpleNamespace(name=one.name, label=t(one.label), icon=one.icon, danger=one.danger) for one in view.actions()]
     if view.may_delete and may("delete", view.model):
         made.append(SimpleNamespace(name="delete", label=_("Delete"), icon="trash", danger=True))

@@ -9,6 +9,7 @@ from flask_appbuilder.api import BaseApi, expose
 from flask_appbuilder.api.manager import OpenApi
 from flask_appbuilder.security.decorators import protect
 
+from core.bulk import AT_ONCE
 from core.config import ROOT
 from core.errors import Missing
 from core.fields import Field
@@ -16,6 +17,7 @@ from core.grouping import GROUPS, MOST_GROUPS
 from core.i18n import gettext as _
 from core.options import options
 from core.rules import may
+from core.sharing import shareable
 from core.web.api import MOST, readable, writable
 
 ERROR = {
@@ -59,6 +61,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "verb": {"description": "read, create, edit, delete, import, export, …", "schema": {"type": "string", "default": "read"}},
     "field": {"description": "One field of it, to read or to edit", "schema": TEXT},
     "person": {"description": "Whose rights; one’s own without it", "schema": {"type": "integer"}},
+    "share_id": {"in": "path", "required": True, "schema": {"type": "integer"}},
     "If-Match": {"in": "header", "description": "The ETag read with the record; another version is refused", "schema": TEXT},
 }
 
@@ -84,7 +87,23 @@ GROUPED = {
         "sums": {"type": "object", "description": "The sums over all groups"},
     },
 }
-
+GONE = {"type": "object", "properties": {"id": {"type": "integer"}}}
+IDS = {"type": "array", "items": {"type": "integer"}}
+SHARE = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["ids"],
+    "properties": {
+        "ids": {**IDS, "minItems": 1, "maxItems": AT_ONCE},
+        "users": IDS,
+        "departments": IDS,
+        "teams": IDS,
+        "access": {"type": "string", "enum": ["read", "edit"], "default": "read"},
+        "until": {"type": "string", "format": "date", "nullable": True, "description": "The last day, in the person’s zone"},
+    },
+}
+SHARED = {"type": "object", "properties": {"shares": {"type": "integer", "description": "How many were made or changed"}}}
+SHARES = {"type": "object", "properties": {"result": {"type": "array", "items": {"type": "object"}}}}
 FACTS = {
     "type": "array",
     "items": {"type": "object", "properties": {"kind": TEXT, "text": TEXT, "url": TEXT}},
@@ -121,6 +140,7 @@ class OpenApiDescription(OpenApi):
         spec = self._create_api_spec(version)
         spec.options["info"] = {"description": "Records of this installation. Links are ids; what the person may not see does not exist."}
         spec.components.schema("Error", ERROR)
+        spec.components.schema("Share", SHARE)
         for code, text in RESPONSES.items():
             content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
             spec.components.response(code, {"description": text, "content": content})
@@ -169,8 +189,7 @@ def describe(spec: Any, model: type) -> None:
         problems = (400, 401, 403, 404, 409, 415, 422)
         item["put"] = _operation(model, "Change", one, problems, body=f"{table}.change", parameters=("id", "If-Match"))
     if may("delete", model):
-        gone = {"type": "object", "properties": {"id": {"type": "integer"}}}
-        item["delete"] = _operation(model, "Delete", gone, (401, 403, 404, 409, 422), parameters=("id", "If-Match"))
+        item["delete"] = _operation(model, "Delete", GONE, (401, 403, 404, 409, 422), parameters=("id", "If-Match"))
     base = f"/api/v1/{table}"
     spec.path(path=f"{base}/", operations=listing)
     spec.path(path=f"{base}/{{id}}", operations=item)
@@ -182,6 +201,13 @@ def describe(spec: Any, model: type) -> None:
         spec.path(path=f"{base}/_export", operations={"get": export})
     asked = _operation(model, "Why?", EXPLAINED, (400, 401, 403, 404), parameters=("record", "verb", "field", "person"))
     spec.path(path=f"{base}/_why", operations={"get": asked})
+    if shareable(model):
+        opened = _operation(model, "Share", SHARED, (400, 401, 403, 404, 415, 422), body="Share")
+        spec.path(path=f"{base}/_share", operations={"post": opened})
+        listed = _operation(model, "Shares", SHARES, (401, 403, 404), parameters=("id",))
+        spec.path(path=f"{base}/{{id}}/shares", operations={"get": listed})
+        ended = _operation(model, "End a share", GONE, (401, 403, 404), parameters=("id", "share_id"))
+        spec.path(path=f"{base}/{{id}}/shares/{{share_id}}", operations={"delete": ended})
     spec.path(path=f"{base}/_info", operations={"get": _operation(model, "Fields and rights", {"type": "object"}, (401, 403))})
 
 

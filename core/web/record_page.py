@@ -21,6 +21,7 @@ from core.i18n import t
 from core.model import model_label
 from core.records import records, titles
 from core.rules import may, rights
+from core.sharing import shareable
 from core.web.facets import write_filter
 from core.web.forms import RecordForm
 from core.web.views import view_of
@@ -114,6 +115,7 @@ def record_page(form: RecordForm, *, next_url: str = "") -> SimpleNamespace:
         notes=[],
         history_url="",
         why_url="",
+        share_url="",
         stamp=[],
         actions=[],
         delete_url="",
@@ -146,6 +148,7 @@ def record_page(form: RecordForm, *, next_url: str = "") -> SimpleNamespace:
     page.notes = _notes(form)
     page.history_url = f"{here}/_history"
     page.why_url = f"{here}/_why"
+    page.share_url = f"{here}/_share" if shareable(model) and may("share", record) else ""
     page.stamp = _stamp(record)
     return page
 

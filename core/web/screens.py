@@ -18,12 +18,13 @@ from core.preferences import prefer_columns, share_columns
 from core.records import records
 from core.rules import may
 from core.settings import Setting
-from core.web.bulk_jobs import EDIT, act, queue
+from core.web.bulk_jobs import EDIT, SHARE, act, queue
 from core.web.bulk_pages import AT_ONCE, asked, chosen, edit_page, first_of, refuse_many
 from core.web.forms import RecordForm
 from core.web.history import history_page
 from core.web.lists import list_actions, list_page, may_create, more_rows, related_page
 from core.web.record_page import record_page, save
+from core.web.share_pages import share_page
 from core.web.shell import drawn, safe_next, say, say_queued
 from core.web.views import View, view_of
 
@@ -147,6 +148,8 @@ def bulk(table: str) -> Any:
         return redirect(back)
     if name == EDIT:
         return edit_page(view, choice, back)
+    if name == SHARE:
+        return share_page(view, choice, back)
     ids = choice.ids
     action = next((one for one in view.actions() if one.name == name), None)
     if choice.large and getattr(getattr(action, "function", None), "sticky", False):

@@ -248,10 +248,11 @@ def register(app: Flask) -> None:
     from core.web.pages import pages
     from core.web.screens import screens
     from core.web.settings_pages import settings_pages
+    from core.web.share_pages import share_pages
     from core.web.why import why_pages
 
     app.context_processor(lambda: {"shell": _shell()})
     app.jinja_env.globals.update(asset=asset, icon=icon, csrf_input=csrf_input)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    for blueprint in (pages, find_page, settings_pages, job_pages, exports, imports, bulk_pages, why_pages, screens):
+    for blueprint in (pages, find_page, settings_pages, job_pages, exports, imports, bulk_pages, share_pages, why_pages, screens):
         app.register_blueprint(blueprint)
