@@ -132,7 +132,7 @@ class RoleRight(Model):
 
 
 class FieldRight(Model):
-    """A field that a role does not see or may not change."""
+    """A field that a role does not see, or may not change, or may though code says otherwise."""
 
     system_model = True
     label, label_many = "Field right", "Field rights"
@@ -140,7 +140,7 @@ class FieldRight(Model):
     role: Mapped[RoleRow] = link(part_of=True)
     model: Mapped[str] = field(max_length=80, index=True)
     field_name: Mapped[str] = field(max_length=80, label="Field")
-    access: Mapped[str] = field(choices=["hidden", "read_only"])
+    access: Mapped[str] = field(choices=["hidden", "read_only", "open"])
     __table_args__ = (Index("uq_core_field_right", "role_id", "model", "field_name", unique=True),)
 
 

@@ -15,7 +15,7 @@ from core.i18n import gettext as _
 from core.i18n import listed, t
 from core.model import fields_of, model_label, models
 from core.people import RoleRight
-from core.rules import SCOPES, model_key, rules_of, verbs_of
+from core.rules import SCOPES, may, model_key, rules_of, verbs_of
 
 Options = list[tuple[str, str]]
 
@@ -74,7 +74,8 @@ def overview(role: Any) -> SimpleNamespace | None:
     """A panel that says what the role may do with each kind of record; None when it may do nothing."""
     rows = db.session.execute(select(RoleRight).where(RoleRight.role_id == role.id)).scalars()
     set_here = {(one.model, one.verb): one for one in rows}
-    lines = []
+    lines, others = [], []
+    edits = bool(may("edit", RoleRight))
     for model in models().values():
         if not enabled(model.addon):
             continue
@@ -83,11 +84,15 @@ def overview(role: Any) -> SimpleNamespace | None:
             scopes, here = _reach(role, model, verb, set_here)
             if scopes:
                 reach.setdefault((scopes, here), []).append(verb_label(verb))
+        label, url = model_label(model, many=True), f"/ab_role/{role.id}/_rights/{model.__tablename__}" if edits else ""
         for (scopes, here), verbs in reach.items():
-            lines.append(SimpleNamespace(model=model_label(model, many=True), verbs=listed(verbs), scopes=scopes, here=here))
-    if not lines:
+            lines.append(SimpleNamespace(model=label, url=url, verbs=listed(verbs), scopes=scopes, here=here))
+        if not reach and url:
+            others.append((label, url))
+    if not lines and not others:
         return None
-    return SimpleNamespace(title=_("What this role may do"), html=Markup(render_template("_rights.html", lines=lines)))  # noqa: S704
+    html = Markup(render_template("_rights.html", lines=lines, others=others))  # noqa: S704
+    return SimpleNamespace(title=_("What this role may do"), html=html)
 
 
 def _reach(role: Any, model: type, verb: str, set_here: dict[tuple[str, str], Any]) -> tuple[str, bool]:

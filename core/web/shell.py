@@ -246,6 +246,7 @@ def register(app: Flask) -> None:
     from core.web.import_pages import imports
     from core.web.job_pages import job_pages
     from core.web.pages import pages
+    from core.web.right_pages import right_pages
     from core.web.screens import screens
     from core.web.settings_pages import settings_pages
     from core.web.share_pages import share_pages
@@ -254,5 +255,6 @@ def register(app: Flask) -> None:
     app.context_processor(lambda: {"shell": _shell()})
     app.jinja_env.globals.update(asset=asset, icon=icon, csrf_input=csrf_input)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    for blueprint in (pages, find_page, settings_pages, job_pages, exports, imports, bulk_pages, share_pages, why_pages, screens):
+    ours = (pages, find_page, settings_pages, job_pages, exports, imports, bulk_pages, share_pages, right_pages, why_pages, screens)
+    for blueprint in ours:
         app.register_blueprint(blueprint)

@@ -1,0 +1,171 @@
+"""What a role may do with one kind of record, on one page: a line a verb, a line a field; saved as rows of the matrix."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from flask import Blueprint, redirect, render_template, request
+from sqlalchemy import select
+
+from core.addons import enabled
+from core.db import db
+from core.errors import Invalid, Missing, Refused
+from core.i18n import gettext as _
+from core.i18n import listed, t
+from core.model import fields_of, is_owned, model_label, model_of, part_of
+from core.people import FieldRight, RoleRight, RoleRow
+from core.records import records
+from core.rules import SCOPES, may, model_key, rules_of, verbs_of
+from core.web.role_rights import scope_label, verb_label
+from core.web.shell import drawn, say
+from core.web.views import view_of
+
+right_pages = Blueprint("right_pages", __name__)
+ACCESSES = ("open", "read_only", "hidden")
+
+
+@right_pages.route("/ab_role/<int:role_id>/_rights/<table>", methods=["GET", "POST"])
+def role_rights(role_id: int, table: str) -> Any:
+    """The rights of a role on one kind of record."""
+    role = records(RoleRow).get(role_id)
+    if not (verdict := may("edit", RoleRight)):
+        raise Refused(_("You may not change rights."), verdict)
+    try:
+        model: Any = model_of(table)
+    except KeyError:
+        raise Missing(_("There is no page at this address.")) from None
+    if not enabled(model.addon):
+        raise Missing(_("This belongs to an addon that is switched off."))
+    if request.method == "GET":
+        return render_template("role_rights.html", page=_page(role, model, {}))
+    try:
+        with db.session.begin_nested():
+            changed = _save(role, model)
+    except Invalid as problem:
+        return drawn("role_rights.html", _page(role, model, problem.errors), problem.status)
+    if changed:
+        say(_("The rights of “%(role)s” were changed.", role=str(role)), undo=True)
+    return redirect(f"/ab_role/{role_id}")
+
+
+def _stored(role: Any, model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(rows of the matrix by verb, rows of field rights by field)."""
+    key = model_key(model)
+    rights = db.session.execute(select(RoleRight).where(RoleRight.role_id == role.id, RoleRight.model == key)).scalars()
+    fields = db.session.execute(select(FieldRight).where(FieldRight.role_id == role.id, FieldRight.model == key)).scalars()
+    return {one.verb: one for one in rights}, {one.field_name: one for one in fields}
+
+
+def _save(role: Any, model: Any) -> int:
+    """Write what differs from the stored rows; what is left to the addon has no row. Returns how many rights have changed."""
+    rights, fields = _stored(role, model)
+    key, errors, done = model_key(model), {}, 0
+    for verb in verbs_of(model):
+        chosen = request.form.get(f"verb-{verb}")
+        if chosen is None:
+            continue
+        row, shared = rights.get(verb), request.form.get(f"shared-{verb}") == "1"
+        if chosen == "":
+            if row is not None:
+                records(RoleRight).delete(row)
+                done += 1
+            continue
+        words = chosen.split()
+        if not words or not set(words) <= {*SCOPES, "parent"}:
+            errors[f"verb-{verb}"] = _("Please choose one of the values offered.")
+            continue
+        values = {"scopes": " ".join(words), "shared": shared and words != ["all"]}
+        if row is None:
+            records(RoleRight).create({"role": role.id, "model": key, "verb": verb, **values})
+        elif (set(row.scopes.split()), bool(row.shared)) != (set(words), values["shared"]):
+            records(RoleRight).edit(row, values)
+        else:
+            continue
+        done += 1
+    for name, one in fields_of(model).items():
+        chosen = request.form.get(f"field-{name}")
+        if one.system or chosen is None:
+            continue
+        row = fields.get(name)
+        if chosen == "":
+            if row is not None:
+                records(FieldRight).delete(row)
+                done += 1
+        elif chosen not in ACCESSES:
+            errors[f"field-{name}"] = _("Please choose one of the values offered.")
+        elif row is None:
+            records(FieldRight).create({"role": role.id, "model": key, "field_name": name, "access": chosen})
+            done += 1
+        elif row.access != chosen:
+            records(FieldRight).edit(row, {"access": chosen})
+            done += 1
+    if errors:
+        raise Invalid(errors)
+    return done
+
+
+def _page(role: Any, model: Any, errors: dict[str, str]) -> SimpleNamespace:
+    rights, fields = _stored(role, model)
+    table = model.__tablename__
+    return SimpleNamespace(
+        title=_("%(label)s – %(role)s", label=model_label(model, many=True), role=str(role)),
+        role=str(role),
+        role_url=f"/ab_role/{role.id}",
+        url=f"/ab_role/{role.id}/_rights/{table}",
+        errors=errors,
+        verbs=[_verb(role, model, verb, rights.get(verb), errors) for verb in verbs_of(model)],
+        fields=[
+            _field(role, model, name, one, fields.get(name), errors)
+            for name, one in fields_of(model).items()
+            if not one.system and name in view_of(model).fields()
+        ],
+    )
+
+
+def _verb(role: Any, model: Any, verb: str, row: Any, errors: dict[str, str]) -> SimpleNamespace:
+    given = [one for one in rules_of(model) if one.role == role.name and verb in one.verbs]
+    of_code = set().union(*(one.scopes for one in given)) - {"none"}
+    name = f"verb-{verb}"
+    stored = " ".join(one for one in (*SCOPES, "parent") if row is not None and one in row.scopes.split())
+    chosen = request.form.get(name, stored if row is not None else "")
+    offered = _offered(model)
+    if chosen and chosen not in offered:
+        offered = [*offered, chosen]
+    return SimpleNamespace(
+        name=name,
+        label=verb_label(verb),
+        chosen=chosen,
+        options=[(one, _words(one.split())) for one in offered],
+        default=_words(of_code, any(one.shared for one in given)),
+        shared_name=f"shared-{verb}",
+        shared=request.form.get(f"shared-{verb}") == "1" if name in request.form else bool(row is not None and row.shared),
+        error=errors.get(name, ""),
+    )
+
+
+def _offered(model: Any) -> list[str]:
+    """The scopes that make a difference for this kind of record, alone and as they are usually added up."""
+    if is_owned(model) and not model.open_to_team:
+        return ["none", "own", "department", "below", "team", "own below", "own team", "all"]
+    return ["none", *(["parent"] if part_of(model) is not None else []), "own", "all"]
+
+
+def _words(scopes: Any, shared: bool = False) -> str:
+    words = [scope_label(one) for one in (*SCOPES, "parent") if one in scopes]
+    return listed([*words, *([_("shared ones")] if shared and "all" not in scopes else [])]) or scope_label("none")
+
+
+def _field(role: Any, model: Any, name: str, one: Any, row: Any, errors: dict[str, str]) -> SimpleNamespace:
+    lines = [line for line in rules_of(model) if line.role == role.name]
+    hidden, read_only = (any(name in getattr(line, word) for line in lines) for word in ("hidden", "read_only"))
+    of_code = "hidden" if hidden else "read_only" if read_only else "open"
+    words = {"open": _("visible, may be changed"), "read_only": _("visible"), "hidden": _("hidden")}
+    return SimpleNamespace(
+        name=f"field-{name}",
+        label=one.title if not one.custom else t(one.title),
+        chosen=request.form.get(f"field-{name}", row.access if row is not None else ""),
+        options=[(access, words[access]) for access in ACCESSES],
+        default=words[of_code],
+        error=errors.get(f"field-{name}", ""),
+    )

@@ -1,0 +1,72 @@
+"""The page of a role's rights on one kind of record: what it shows, what saving it changes, and who may."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from core.db import db
+from core.people import FieldRight, RoleRight, RoleRow
+from core.testing import both_databases
+
+QUIET = {"mortise_rules": False}
+
+
+def role_of(name):
+    return db.session.execute(select(RoleRow).where(RoleRow.name == name), execution_options=QUIET).scalars().one()
+
+
+def rows(model):
+    return list(db.session.execute(select(model).order_by(model.id), execution_options=QUIET).scalars())
+
+
+@both_databases
+def test_a_right_is_set_left_to_the_addon_again_and_undone(app, login_as, create, create_user):
+    li, wang = create_user("li", roles=["Salesperson"]), create_user("wang", roles=["Salesperson"])
+    hers = create("crm_client", name="Hers", owner=wang)
+    boss, role = login_as("boss", level="administrator"), role_of("Salesperson")
+    url = f"/ab_role/{role.id}/_rights/crm_client"
+    assert url in boss.get(f"/ab_role/{role.id}").text
+    page = boss.get(url).text
+    assert "As the addon has it: own ones, shared ones" in page
+    browser = login_as(li)
+    assert browser.get(f"/crm_client/{hers.id}").status_code == 404
+    assert boss.post(url, data={"verb-read": "all", "verb-edit": "none", "verb-delete": "", "field-remarks": "hidden"}).status_code == 302
+    assert [(one.verb, one.scopes, one.shared) for one in rows(RoleRight)] == [("read", "all", False), ("edit", "none", False)]
+    assert [(one.field_name, one.access) for one in rows(FieldRight)] == [("remarks", "hidden")]
+    seen = browser.get(f"/crm_client/{hers.id}")
+    assert seen.status_code == 200 and "field-remarks" not in seen.text and "but not change it" in seen.text
+    page = boss.get(url).text
+    assert '<option value="all" selected>' in page and '<option value="hidden" selected>' in page
+    # The same again writes nothing; left to the addon, the rows go.
+    assert boss.post(url, data={"verb-read": "all", "verb-edit": "none", "field-remarks": "hidden"}).status_code == 302
+    assert [one.version for one in rows(RoleRight)] == [1, 1]
+    assert boss.post(url, data={"verb-read": "", "verb-edit": "own below", "shared-edit": "1", "field-remarks": ""}).status_code == 302
+    assert [(one.verb, one.scopes, one.shared) for one in rows(RoleRight)] == [("edit", "own below", True)]
+    assert rows(FieldRight) == [] and browser.get(f"/crm_client/{hers.id}").status_code == 404
+
+
+@both_databases
+def test_what_is_wrong_changes_nothing(app, login_as):
+    boss, role = login_as("boss", level="administrator"), role_of("Salesperson")
+    url = f"/ab_role/{role.id}/_rights/crm_client"
+    answer = boss.post(url, data={"verb-read": "all", "verb-edit": "everything", "field-remarks": "gone"})
+    assert answer.status_code == 422 and answer.text.count("Please choose one of the values offered.") == 2
+    assert '<option value="all" selected>' in answer.text and rows(RoleRight) == []
+    assert boss.get(f"/ab_role/{role.id}/_rights/nothing").status_code == 404
+    assert boss.get("/ab_role/99999/_rights/crm_client").status_code == 404
+    browser = login_as("li")
+    assert browser.get(url).status_code in (403, 404) and browser.post(url, data={"verb-read": "all"}).status_code in (403, 404)
+
+
+@both_databases
+def test_a_field_that_code_hides_is_opened_for_a_role(app, login_as, create, create_user):
+    boss = login_as("boss", level="administrator")
+    create_user("li", roles=["Salesperson"])
+    everyone = role_of("Everyone")
+    url = f"/ab_role/{everyone.id}/_rights/ab_user"
+    li = login_as("li")
+    program = "/ab_user/?order=level"
+    assert "As the addon has it: hidden" in boss.get(url).text
+    before = li.get(program).text
+    assert boss.post(url, data={"field-level": "open"}).status_code == 302
+    assert li.get(program).text != before
