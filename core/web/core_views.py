@@ -5,17 +5,20 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from markupsafe import Markup, escape
+from flask import render_template
+from markupsafe import Markup
 
 from core.accounts import set_password
+from core.context import actor
 from core.custom import CustomField, FieldSetting
 from core.errors import Refused
 from core.first import new_password
 from core.i18n import gettext as _
 from core.options import Dictionary, Option
 from core.people import Department, FieldRight, PersonalRight, Post, RoleRight, RoleRow, Team, User
-from core.rules import may, roles_of_code
+from core.rules import may, rights, roles_of_code
 from core.web import role_rights
+from core.web.view_as import may_view_as
 from core.web.views import View, action
 from core.web.why import may_know
 
@@ -34,9 +37,11 @@ class UserView(View, model=User):
 
     def notes(self, record: Any) -> list[Any]:
         """The way to all that this person may do."""
-        words = escape(_("What “%(person)s” may do, and why", person=str(record)))
-        link = Markup(f'<a href="/ab_user/{record.id}/_rights">{words}</a>')  # noqa: S704
-        return [SimpleNamespace(title=_("Effective rights"), html=link)] if may_know() else []
+        if not may_know():
+            return []
+        views = record.active and record.id != actor().user_id and may_view_as(rights().level, record.level)
+        html = Markup(render_template("_person_rights.html", person=record, views=views))  # noqa: S704
+        return [SimpleNamespace(title=_("Effective rights"), html=html)]
 
     @action(
         _("New password"),

@@ -26,7 +26,7 @@ from core.model import models
 from core.settings import is_set, setting
 from core.state import generation
 from core.transfer.reading import LARGEST_FILE
-from core.web import health, sessions
+from core.web import health, sessions, view_as
 from core.web.folding import LanguageApp
 from core.web.security import Unauthorized, nobody
 from core.web.shell import stamp
@@ -115,7 +115,10 @@ def enter() -> Response | None:
     who.zone = (person.zone if person else None) or setting("firm.zone")
     g.limits = {"tries": setting("sign_in.tries")}
     if person is not None:
+        if not g.get("by_token"):
+            person = view_as.seen_as(person)
         who.user_id, who.login, who.name = person.id, person.login, person.name
+        who.on_behalf_id = g.viewer.id if "viewer" in g else None
         who.memo["level"], who.memo["theme"] = person.level, person.theme
         who.memo["preferences"] = person.preferences
         g.user = g._login_user = person
@@ -126,6 +129,7 @@ def enter() -> Response | None:
     if (answer := _turn_away(person, set_up)) is not None:
         return answer
     if not safe:
+        view_as.refuse_writing()
         if request.endpoint in LARGE_UPLOADS:
             request.max_content_length = max(LARGE_UPLOADS[request.endpoint], current_app.config["MAX_CONTENT_LENGTH"])
         json = request.mimetype == "application/json"

@@ -29,6 +29,7 @@ ICONS = {
     "sign-in": "login",
     "sign-out": "logout",
     "password": "key",
+    "view-as": "eye",
 }
 MOST_CHANGES = 8
 QUIET = {"mortise_rules": False}
@@ -45,6 +46,7 @@ def verb_words() -> dict[str, str]:
         "sign-in": _("signed in"),
         "sign-out": _("signed out"),
         "password": _("changed the password"),
+        "view-as": _("viewed the house as"),
     }
 
 

@@ -9,12 +9,13 @@ from flask import Blueprint, redirect, render_template, request
 from sqlalchemy import select
 
 from core.addons import enabled
+from core.context import now
 from core.db import db
 from core.errors import Invalid, Missing, Refused
 from core.i18n import gettext as _
 from core.i18n import listed, t
 from core.model import fields_of, is_owned, model_label, model_of, part_of
-from core.people import FieldRight, RoleRight, RoleRow
+from core.people import FieldRight, MortiseUser, PersonalRight, RoleRight, RoleRow
 from core.records import records
 from core.rules import SCOPES, may, model_key, rules_of, verbs_of
 from core.web.role_rights import scope_label, verb_label
@@ -47,6 +48,45 @@ def role_rights(role_id: int, table: str) -> Any:
     if changed:
         say(_("The rights of “%(role)s” were changed.", role=str(role)), undo=True)
     return redirect(f"/ab_role/{role_id}")
+
+
+@right_pages.route("/ab_user/<int:person>/_copy-rights", methods=["GET", "POST"])
+def copy_rights(person: int) -> Any:
+    """Give somebody the roles and personal rights of another, beside his own or in their place."""
+    user = records(MortiseUser).get(person, lock=request.method == "POST")
+    if not (verdict := may("edit", user, "role_rows")) or not (verdict := may("create", PersonalRight)):
+        raise Refused(_("You may not change rights."), verdict)
+    back = f"/ab_user/{person}"
+    page = SimpleNamespace(title=_("Copy rights to “%(person)s”", person=str(user)), url=f"{back}/_copy-rights", back_url=back, error="")
+    if request.method == "GET":
+        return render_template("copy_rights.html", page=page)
+    typed = request.form.get("from", "")
+    found = records(MortiseUser).many([int(typed)]) if typed.isascii() and typed.isdigit() and len(typed) < 11 else []
+    if not found or found[0].id == person:
+        page.error = _("Please choose somebody else, whose rights are to be copied.")
+        return drawn("copy_rights.html", page, 422)
+    with db.session.begin_nested():
+        _copy(found[0], user, keep=request.form.get("keep") == "1")
+    say(_("“%(person)s” has the rights of “%(other)s” now.", person=str(user), other=str(found[0])), undo=True)
+    return redirect(back)
+
+
+def _copy(source: Any, target: Any, *, keep: bool) -> None:
+    """Roles and personal rights; not the level, nor posts and teams, which say where somebody belongs."""
+    roles = {one.id for one in source.role_rows} | ({one.id for one in target.role_rows} if keep else set())
+    records(MortiseUser).edit(target, {"role_rows": sorted(roles)})
+    query = select(PersonalRight).where(PersonalRight.user_id.in_([source.id, target.id])).order_by(PersonalRight.id)
+    rows = list(db.session.execute(query).scalars())
+    known = set()
+    for row in [one for one in rows if one.user_id == target.id]:
+        if keep:
+            known.add((row.model, row.verb, row.denied, row.scopes))
+        else:
+            records(PersonalRight).delete(row)
+    for row in [one for one in rows if one.user_id == source.id and (one.until is None or one.until > now())]:
+        if (row.model, row.verb, row.denied, row.scopes) not in known:
+            values = {"model": row.model, "verb": row.verb, "denied": row.denied, "scopes": row.scopes, "until": row.until}
+            records(PersonalRight).create({"user": target.id, **values})
 
 
 def _stored(role: Any, model: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -149,6 +149,11 @@ class Shell:
 
         return len(asleep())
 
+    @property
+    def viewing_as(self) -> str:
+        """As whom an administrator views the house now; nothing when he is himself."""
+        return (actor().name or actor().login) if "viewer" in g else ""
+
     @cached_property
     def banners(self) -> list[str]:
         """What an administrator must know on every page: addons that are broken."""
@@ -250,11 +255,12 @@ def register(app: Flask) -> None:
     from core.web.screens import screens
     from core.web.settings_pages import settings_pages
     from core.web.share_pages import share_pages
+    from core.web.view_as import view_as
     from core.web.why import why_pages
 
     app.context_processor(lambda: {"shell": _shell()})
     app.jinja_env.globals.update(asset=asset, icon=icon, csrf_input=csrf_input)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    ours = (pages, find_page, settings_pages, job_pages, exports, imports, bulk_pages, share_pages, right_pages, why_pages, screens)
-    for blueprint in ours:
+    of_rights = (share_pages, right_pages, why_pages, view_as)
+    for blueprint in (pages, find_page, settings_pages, job_pages, exports, imports, bulk_pages, *of_rights, screens):
         app.register_blueprint(blueprint)

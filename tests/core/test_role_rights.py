@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from sqlalchemy import select
 
 from core.db import db
-from core.people import FieldRight, RoleRight, RoleRow
+from core.people import FieldRight, PersonalRight, RoleRight, RoleRow
 from core.testing import both_databases
 
 QUIET = {"mortise_rules": False}
@@ -70,3 +72,33 @@ def test_a_field_that_code_hides_is_opened_for_a_role(app, login_as, create, cre
     before = li.get(program).text
     assert boss.post(url, data={"field-level": "open"}).status_code == 302
     assert li.get(program).text != before
+
+
+@both_databases
+def test_rights_of_a_colleague_are_copied_beside_or_in_place_of_ones_own(app, login_as, create, create_user, clock):
+    li, wang = create_user("li", roles=["Salesperson", "Helper"]), create_user("wang", roles=["Clerk"])
+    create(PersonalRight, user=li, model="crm_client", verb="delete", scopes="own")
+    create(PersonalRight, user=li, model="crm_client", verb="export", denied=True)
+    create(PersonalRight, user=li, model="crm_client", verb="bulk", until=clock.now() - timedelta(days=1))
+    create(PersonalRight, user=wang, model="crm_client", verb="delete", scopes="own")
+    create(PersonalRight, user=wang, model="crm_case", verb="read", scopes="all")
+    boss = login_as("boss", level="administrator")
+    url = f"/ab_user/{wang.id}/_copy-rights"
+    assert url in boss.get(f"/ab_user/{wang.id}").text and boss.get(url).status_code == 200
+
+    def rights_of(user):
+        db.session.expire_all()
+        mine = [(one.model, one.verb, one.denied, one.scopes) for one in rows(PersonalRight) if one.user_id == user.id]
+        return sorted(one.name for one in user.role_rows), sorted(mine)
+
+    own, gone, case = ("crm_client", "delete", False, "own"), ("crm_client", "export", True, "all"), ("crm_case", "read", False, "all")
+    assert boss.post(url, data={"from": li.id, "keep": "1"}).status_code == 302
+    assert rights_of(wang) == (["Clerk", "Helper", "Salesperson"], [case, own, gone])
+    assert boss.post(url, data={"from": li.id}).status_code == 302
+    assert rights_of(wang) == (["Helper", "Salesperson"], [own, gone])
+    for wrong in ("", wang.id, "x", "99999", "9" * 30):
+        assert boss.post(url, data={"from": wrong}).status_code == 422, wrong
+    equal = create_user("equal", level="administrator")
+    assert boss.post(f"/ab_user/{equal.id}/_copy-rights", data={"from": li.id}).status_code in (403, 422)
+    assert rights_of(equal) == ([], [])
+    assert login_as(li).get(url).status_code == 403
