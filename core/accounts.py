@@ -10,14 +10,14 @@ from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import Connection, bindparam, delete, event, func, inspect, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, event, func, insert, inspect, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from werkzeug.security import check_password_hash
 
 from core.context import actor, now
 from core.db import db
 from core.i18n import gettext as _
-from core.people import MortiseUser, SignInAttempt, SignInSession
+from core.people import MortiseUser, SignInAttempt, SignInRow, SignInSession
 from core.preferences import table as preference_table
 from core.settings import setting
 
@@ -30,7 +30,7 @@ LONGEST_PAUSE = timedelta(minutes=15)
 TRIES_OF_AN_ADDRESS = 20
 """More than those of an account (the setting sign_in.tries), since a whole office may share an address."""
 
-user_table, attempts, sessions = MortiseUser.__table__, SignInAttempt.__table__, SignInSession.__table__
+user_table, attempts, sessions, sign_ins = (one.__table__ for one in (MortiseUser, SignInAttempt, SignInSession, SignInRow))
 
 
 @dataclass(slots=True)
@@ -188,10 +188,11 @@ class Try:
         return _("The user name or the password is not right.")
 
 
-def sign_in(login: str, password: str, tries: int, *, entering: bool = True) -> Try:
+def sign_in(login: str, password: str, tries: int, *, entering: bool = True, agent: str | None = None) -> Try:
     """Check a name (or e-mail address) and password; after ``tries`` failures each further one doubles a pause.
 
-    With ``entering`` False somebody who is in already proves that it is he.
+    With ``entering`` False somebody who is in already proves that it is he. Sign-ins are kept with their address and ``agent``, the
+    browser's or program's name for itself; tries during a pause are not, or a guesser could fill the table.
 
     Uses short transactions of its own: no transaction may be open when it is called, and none is while the password is checked.
     """
@@ -207,15 +208,26 @@ def sign_in(login: str, password: str, tries: int, *, entering: bool = True) -> 
         return Try(wait_seconds=wait)
     person = person_of(row, row.id) if row else None
     if not check_password(row.password if row and person else None, password) or person is None:
+        if entering:
+            with db.short() as connection:
+                _keep(connection, row.id if row else None, False, agent)
         return Try()
     moment = now()
     with db.short() as connection:
         forget_failures(connection, keys)
         connection.execute(delete(attempts).where(attempts.c.changed_at < moment - FORGIVEN_AFTER))
         if entering:
+            _keep(connection, row.id, True, agent)
             entry = {"last_login": moment, "login_count": func.coalesce(user_table.c.login_count, 0) + 1, "fail_login_count": 0}
             connection.execute(update(user_table).where(user_table.c.id == row.id).values(entry))
     return Try(person)
+
+
+def _keep(connection: Connection, user_id: int | None, worked: bool, agent: str | None) -> None:
+    """Note a sign-in that worked or was refused."""
+    who = actor()
+    values = {"user_id": user_id, "at": now(), "worked": worked, "door": who.door, "address": (who.address or "")[:64] or None}
+    connection.execute(insert(sign_ins).values(**values, agent=(agent or "")[:200] or None))
 
 
 def _find(connection: Connection, typed: str) -> Any:
@@ -231,11 +243,11 @@ def _find(connection: Connection, typed: str) -> Any:
 def _count_failure(connection: Connection, keys: dict[str, int]) -> int:
     """Count one failure under each of ``keys``; or, when one of them is in its pause, count nothing and return its seconds."""
     moment = now()
-    insert = (sqlite if db.is_sqlite else postgresql).insert
+    insert_new = (sqlite if db.is_sqlite else postgresql).insert
     for key in sorted(keys):
         # The row is there before it is locked, so that the first tries, when they come at once, wait for each other too.
         fresh = {"key": key, "failures": 0, "changed_at": moment}
-        connection.execute(insert(attempts).values(fresh).on_conflict_do_nothing())
+        connection.execute(insert_new(attempts).values(fresh).on_conflict_do_nothing())
     query = select(attempts).where(attempts.c.key.in_(list(keys))).order_by(attempts.c.key)
     known = {row.key: row for row in connection.execute(query if db.is_sqlite else query.with_for_update())}
     left = [row.blocked_until - moment for row in known.values() if row.blocked_until and row.blocked_until > moment]

@@ -8,7 +8,7 @@ from typing import Any
 from flask_appbuilder.security.sqla.models import Role as FabRole
 from flask_appbuilder.security.sqla.models import User as FabUser
 from flask_appbuilder.security.sqla.models import assoc_user_role
-from sqlalchemy import DateTime, Index, Integer, String, Text
+from sqlalchemy import Boolean, DateTime, Index, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.fields import KINDS, Field, field, link, links
@@ -206,3 +206,22 @@ class SignInAttempt(FabModel):
     failures: Mapped[int] = mapped_column(Integer, nullable=False)
     blocked_until: Mapped[datetime | None] = mapped_column(DateTime, nullable=True)
     changed_at: Mapped[datetime] = mapped_column(DateTime, nullable=False)
+
+
+class SignInRow(FabModel):
+    """One sign-in that worked or was refused, kept for the person himself and for administrators (S0-02)."""
+
+    __tablename__ = "core_sign_in"
+    __table_args__ = (
+        Index("ix_core_sign_in_user_at", "user_id", "at"),
+        {"info": {"addon": "core"}, "sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    user_id: Mapped[int | None] = mapped_column(Integer, nullable=True)
+    """Nobody's, when no account has the name that was typed."""
+    at: Mapped[datetime] = mapped_column(DateTime, nullable=False, index=True)
+    worked: Mapped[bool] = mapped_column(Boolean, nullable=False)
+    door: Mapped[str] = mapped_column(String(20), nullable=False)
+    address: Mapped[str | None] = mapped_column(String(64), nullable=True)
+    agent: Mapped[str | None] = mapped_column(String(200), nullable=True)

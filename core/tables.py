@@ -1,6 +1,7 @@
 """Every module of core that has tables or jobs: whoever imports this knows all of them."""
 
 from core import (  # noqa: F401
+    account_jobs,
     addons,
     custom,
     custom_jobs,

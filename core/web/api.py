@@ -426,7 +426,7 @@ class SignInApi(SecurityApi):
             wrong["refresh"] = _("Please answer yes or no.")
         if wrong:
             raise Invalid(wrong)
-        tried = accounts.sign_in(str(name), str(password), g.limits["tries"])
+        tried = accounts.sign_in(str(name), str(password), g.limits["tries"], agent=request.user_agent.string)
         if tried.wait_seconds:
             raise TooMany(tried.sentence, wait_seconds=tried.wait_seconds)
         if tried.person is None:

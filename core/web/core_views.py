@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from typing import Any
 
 from flask import render_template
-from markupsafe import Markup
 
 from core.accounts import set_password
 from core.context import actor
@@ -18,6 +17,7 @@ from core.options import Dictionary, Option
 from core.people import Department, FieldRight, PersonalRight, Post, RoleRight, RoleRow, Team, User
 from core.rules import may, rights, roles_of_code
 from core.web import role_rights
+from core.web.account_pages import entries_of, sessions_of
 from core.web.view_as import may_view_as
 from core.web.views import View, action
 from core.web.why import may_know
@@ -40,8 +40,11 @@ class UserView(View, model=User):
         if not may_know():
             return []
         views = record.active and record.id != actor().user_id and may_view_as(rights().level, record.level)
-        html = Markup(render_template("_person_rights.html", person=record, views=views))  # noqa: S704
-        return [SimpleNamespace(title=_("Effective rights"), html=html)]
+        entered = {"entries": entries_of(record.id, 5), "places": sessions_of(record.id)}
+        return [
+            SimpleNamespace(title=_("Effective rights"), html=render_template("_person_rights.html", person=record, views=views)),
+            SimpleNamespace(title=_("Sign-ins"), html=render_template("_person_entries.html", person=record, **entered)),
+        ]
 
     @action(
         _("New password"),

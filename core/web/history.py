@@ -30,6 +30,7 @@ ICONS = {
     "sign-out": "logout",
     "password": "key",
     "view-as": "eye",
+    "session-end": "logout",
 }
 MOST_CHANGES = 8
 QUIET = {"mortise_rules": False}
@@ -47,6 +48,7 @@ def verb_words() -> dict[str, str]:
         "sign-out": _("signed out"),
         "password": _("changed the password"),
         "view-as": _("viewed the house as"),
+        "session-end": _("ended sessions"),
     }
 
 

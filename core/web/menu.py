@@ -156,7 +156,15 @@ def settings_groups(path: str) -> list[Module]:
     if not is_administrator():
         return []
     groups = [
-        Module(_("People"), "users", "plum", [_of_core(table, path) for table in ("ab_user", "core_department", "core_post", "core_team")]),
+        Module(
+            _("People"),
+            "users",
+            "plum",
+            [
+                *(_of_core(table, path) for table in ("ab_user", "core_department", "core_post", "core_team")),
+                Entry(_("Online now"), "/settings/online", "broadcast", "green", _("Who is at work, and where"), "online users", in_bar=False),
+            ],
+        ),
         Module(
             _("Rights"),
             "shield",
@@ -209,7 +217,7 @@ def settings_module(path: str) -> Module | None:
     made.entries = [Entry(_("Overview"), "/settings/", "layout-grid", current=path == "/settings/")]
     made.entries += sorted(entries, key=lambda one: next((place for place, word in enumerate(order) if word in one.url), len(order)))
     for one in made.entries:
-        one.in_bar = one.current or one.url.startswith("/settings/") or any(word in one.url for word in order)
+        one.in_bar = one.current or (one.in_bar and one.url.startswith("/settings/")) or any(word in one.url for word in order)
     return made
 
 

@@ -245,6 +245,7 @@ def _shell() -> Shell:
 def register(app: Flask) -> None:
     """Give every template its frame, its words and its static files, and the app its screens."""
     import core.web.core_views  # noqa: F401 - people, roles and rights get their views
+    from core.web.account_pages import account_pages
     from core.web.bulk_pages import bulk_pages
     from core.web.export_pages import exports
     from core.web.find_page import find_page
@@ -262,5 +263,5 @@ def register(app: Flask) -> None:
     app.jinja_env.globals.update(asset=asset, icon=icon, csrf_input=csrf_input)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     of_rights = (share_pages, right_pages, why_pages, view_as)
-    for blueprint in (pages, find_page, settings_pages, job_pages, exports, imports, bulk_pages, *of_rights, screens):
+    for blueprint in (pages, account_pages, find_page, settings_pages, job_pages, exports, imports, bulk_pages, *of_rights, screens):
         app.register_blueprint(blueprint)

@@ -50,7 +50,7 @@ def sign_in() -> Any:
     typed, password = request.form.get("username", "").strip()[:320], request.form.get("password", "")
     if not typed or not password:
         return _login_page(_("Please give your user name and your password."), 422)
-    done = accounts.sign_in(typed, password, g.limits["tries"])
+    done = accounts.sign_in(typed, password, g.limits["tries"], agent=request.user_agent.string)
     if done.person is None:
         log("signin").warning("sign-in refused", waiting=done.wait_seconds or None, address=actor().address)
         response = _login_page(done.sentence, 429 if done.wait_seconds else 401)
