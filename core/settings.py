@@ -199,4 +199,4 @@ declare_setting("session.absolute_hours", 168, "Hours until a person must sign i
 declare_setting("password.min_length", 10, "Fewest characters of a password", check=number_between(8, 128))
 declare_setting("sign_in.tries", 5, "Failed tries until signing in pauses", check=number_between(3, 50))
 declare_setting("sign_in.keep_days", 365, "Days that sign-ins are kept", check=number_between(30, 3_650))
-declare_setting("online.minutes", 5, "Minutes since the last click that somebody counts as online (D36)", check=number_between(1, 120))
+declare_setting("online.minutes", 5, "Minutes since the last click that somebody counts as online", check=number_between(1, 120))
