@@ -88,7 +88,7 @@ def change(fact: Fact, person: int, verb: str, name: str) -> None:
             raise AssertionError(f"nobody can change {fact}")
 
 
-@pytest.mark.parametrize("seed", range(60, 72))
+@pytest.mark.parametrize("seed", range(60, 65))
 def test_why_is_what_is_enforced_and_what_would_change_it_does(house: str, seed: int):
     facts, dice = random_facts(seed), random.Random(seed)
     write(facts)
