@@ -123,9 +123,8 @@ class Rights:
             self._load(user_id, even_closed)
 
     def _load(self, user_id: int, even_closed: bool) -> None:
-        places, rows = _statements()
-        me = {"user_id": user_id}
-        found = db.session.execute(places, me, execution_options=QUIET).all()
+        places, _rows = _statements()
+        found = db.session.execute(places, {"user_id": user_id}, execution_options=QUIET).all()
         level = next((word for kind, _one, is_open, word in found if kind == "l" and (is_open or even_closed)), None)
         if level is None:
             return
@@ -139,9 +138,32 @@ class Rights:
             elif kind == "d":
                 self.departments.add(one)
                 self.below.add(other)
+        self._load_granted(user_id)
+
+    @classmethod
+    def made_up(cls, roles: Iterable[int], departments: Iterable[int]) -> Rights:
+        """The rights of an employee who is nobody yet: with these roles and posts, and nothing of his own."""
+        made = cls(None)
+        made.level = "employee"
+        table, role = Department.__table__, RoleRow.__table__
+        wanted = select(role.c.id, role.c.name).where(or_(role.c.name == EVERYONE, role.c.id.in_(list(roles))))
+        for one, name in db.session.execute(wanted, execution_options=QUIET):
+            made.roles[one] = name
+            made._role_ids[name] = one
+        made.departments = made.below = fresh = set(departments)
+        while fresh:
+            children = select(table.c.id).where(table.c.parent_id.in_(fresh))
+            fresh = set(db.session.execute(children, execution_options=QUIET).scalars()) - made.below
+            made.below = made.below | fresh
+        made._load_granted(0)
+        return made
+
+    def _load_granted(self, user_id: int) -> None:
+        """What roles, personal rights and shares give to somebody whose places are known."""
+        _places, rows = _statements()
         shared = 0
         places_of = {"departments": sorted(self.departments), "teams": sorted(self.teams)}
-        facts = {**me, **places_of, "roles": list(self.roles) or [0], "moment": now()}
+        facts = {"user_id": user_id, **places_of, "roles": list(self.roles) or [0], "moment": now()}
         granted = db.session.execute(rows, facts, execution_options=QUIET).all()
         self.kind = self.level, frozenset(self.roles), frozenset(tuple(one) for one in granted if one[0] != "s")
         for kind, owner, model, word, text, flag, row_id in granted:

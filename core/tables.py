@@ -14,6 +14,7 @@ from core import (  # noqa: F401
     options,
     people,
     preferences,
+    right_tests,
     search,
     settings,
     state,

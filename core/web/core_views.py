@@ -8,13 +8,14 @@ from typing import Any
 from flask import render_template
 
 from core.accounts import set_password
-from core.context import actor
+from core.context import actor, system
 from core.custom import CustomField, FieldSetting
 from core.errors import Refused
 from core.first import new_password
 from core.i18n import gettext as _
 from core.options import Dictionary, Option
 from core.people import Department, FieldRight, PersonalRight, Post, RoleRight, RoleRow, Team, User
+from core.right_tests import RightTest, counter_of, sentence, told
 from core.rules import may, rights, roles_of_code
 from core.web import role_rights
 from core.web.account_pages import entries_of, sessions_of
@@ -130,6 +131,25 @@ class FieldRightView(RightView, model=FieldRight):
 class PersonalRightView(RightView, model=PersonalRight):
     columns = "user model verb denied scopes until"
     icon, colour = "user-shield", "rose"
+
+
+class RightTestView(RightView, model=RightTest):
+    columns = "expected role of_department verb model rows row_department holds looked_at"
+    form = {
+        _("Who"): "role of_department",
+        _("What"): "expected verb model rows row_department",
+        _("More"): "note holds looked_at",
+    }
+    icon, colour = "shield-half", "teal"
+
+    def notes(self, record: Any) -> list[Any]:
+        """The sentence, whether it holds at this moment, and what shows that it does not."""
+        with system("a permission test is asked"):
+            counter = counter_of(record)
+        facts = {"said": sentence(record), "counter": told(counter) if counter else "", "url": ""}
+        if counter is not None and counter.user_id is not None:
+            facts["url"] = f"/{counter.model.__tablename__}/{counter.record_id}/_why?person={counter.user_id}&verb={record.verb}"
+        return [SimpleNamespace(title=_("The sentence"), html=render_template("_right_test.html", **facts))]
 
 
 class DictionaryView(View, model=Dictionary):

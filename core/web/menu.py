@@ -169,7 +169,10 @@ def settings_groups(path: str) -> list[Module]:
             _("Rights"),
             "shield",
             "indigo",
-            [_of_core(table, path) for table in ("ab_role", "core_role_right", "core_field_right", "core_personal_right")],
+            [
+                _of_core(table, path)
+                for table in ("ab_role", "core_role_right", "core_field_right", "core_personal_right", "core_right_test")
+            ],
         ),
         Module(
             _("House"),

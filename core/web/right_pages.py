@@ -17,8 +17,8 @@ from core.i18n import listed, t
 from core.model import fields_of, is_owned, model_label, model_of, part_of
 from core.people import FieldRight, MortiseUser, PersonalRight, RoleRight, RoleRow
 from core.records import records
+from core.right_words import scope_label, verb_label
 from core.rules import SCOPES, may, model_key, rules_of, verbs_of
-from core.web.role_rights import scope_label, verb_label
 from core.web.shell import drawn, say
 from core.web.views import view_of
 

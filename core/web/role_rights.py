@@ -12,30 +12,13 @@ from sqlalchemy import select
 from core.addons import enabled
 from core.db import db
 from core.i18n import gettext as _
-from core.i18n import listed, t
+from core.i18n import listed
 from core.model import fields_of, model_label, models
 from core.people import RoleRight
+from core.right_words import scope_label, verb_label
 from core.rules import SCOPES, may, model_key, rules_of, verbs_of
 
 Options = list[tuple[str, str]]
-
-
-def verb_label(verb: str) -> str:
-    """A verb as administrators read it; words of addons are labels of their own."""
-    known = {
-        "read": _("See"), "create": _("Create"), "edit": _("Edit"), "delete": _("Delete"), "import": _("Import"), "export": _("Export"),
-        "print": _("Print"), "bulk": _("Change many at once"), "share": _("Share"), "transfer": _("Hand over"),
-    }  # fmt: skip
-    return known.get(verb) or t(verb.replace("_", " ").capitalize())
-
-
-def scope_label(scope: str) -> str:
-    """How far a right reaches."""
-    known = {
-        "none": _("nothing"), "own": _("own ones"), "department": _("those of the department"), "below": _("those of departments below"),
-        "team": _("those of the team"), "all": _("all"), "parent": _("as the record they belong to"),
-    }  # fmt: skip
-    return known.get(scope, scope)
 
 
 def model_options() -> Options:

@@ -19,12 +19,12 @@ from core.model import fields_of, model_label, model_of, models
 from core.options import option_label
 from core.people import Department, MortiseUser, PersonalRight, Post, RoleRight, Team
 from core.records import records
+from core.right_words import scope_label, verb_label
 from core.rule_lines import SCOPES, VERBS, rules_of, verbs_of
 from core.rules import Rights, may, visible_ids
 from core.titles import know_titles, titles
 from core.verdicts import Fact
 from core.web.cells import record_url
-from core.web.role_rights import scope_label, verb_label
 from core.web.views import view_of
 
 why_pages = Blueprint("why", __name__)
