@@ -221,7 +221,8 @@ def _first_values(record: Any, state: Any) -> dict[str, tuple[Any, Any]]:
     given, found = state.dict, {}
     for one in type(record).__fields__.values():
         if one.kind.name == "links":
-            new = sorted(item.id for item in given.get(one.name) or ()) or None
+            # What is made in the same flush has no id yet; its own row in the journal tells of it.
+            new = sorted(item.id for item in given.get(one.name) or () if item.id is not None) or None
         elif one.kind.name == "link" and one.name in given:
             # The author may have set the object instead of its id.
             new = _change(state, one)[1]

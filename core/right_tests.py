@@ -193,9 +193,11 @@ def rights_went(record: Any) -> None:
 
 @event.listens_for(MortiseSession, "before_commit")
 def _ask(session: Session) -> None:
-    if session.info.get("rights_touched") and not session.in_nested_transaction():
+    if session.in_nested_transaction():
+        return
+    if session.new or session.dirty or session.deleted:
         session.flush()
-        session.info.pop("rights_touched", None)
+    if session.info.pop("rights_touched", None):
         ask_all()
 
 
@@ -208,13 +210,12 @@ def ask_all() -> None:
     """Ask every test. Raises `Invalid` when one that held is broken; one that was broken before stops nobody."""
     with system("permission tests"):
         tests = db.session.execute(select(RightTest).order_by(RightTest.id)).scalars().all()
-        found = [(test, counter_of(test)) for test in tests]
-    broken = next(((test, counter) for test, counter in found if counter is not None and test.holds), None)
-    if broken is not None:
-        test, counter = broken
-        raise Invalid({"": _("This would break the permission test “%(test)s”: %(counter)s.", test=str(test), counter=told(counter))})
+        found = [(test.id, counter_of(test), test.holds, test.looked_at) for test in tests]
+        broken = next(((sentence(test), one[1]) for test, one in zip(tests, found, strict=True) if one[1] is not None and one[2]), None)
+    if broken is not None and broken[1] is not None:
+        raise Invalid({"": _("This would break the permission test “%(test)s”: %(counter)s.", test=broken[0], counter=told(broken[1]))})
     table = RightTest.__table__
-    for test, counter in found:
-        if test.holds != (counter is None) or test.looked_at is None:
+    for number, counter, holds, looked_at in found:
+        if holds != (counter is None) or looked_at is None:
             words = {"holds": counter is None, "looked_at": now()}
-            db.session.connection().execute(update(table).where(table.c.id == test.id).values(words))
+            db.session.connection().execute(update(table).where(table.c.id == number).values(words))

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import cache
 from typing import Any
 
-from sqlalchemy import and_, bindparam, case, false, literal, null, or_, select, true, union_all
+from sqlalchemy import and_, false, or_, select, true
 
 from core.context import actor, now
 from core.db import among, db
 from core.fields import Field
 from core.model import fields_of, is_half, is_owned, part_of
-from core.people import Department, FieldRight, MortiseUser, PersonalRight, Post, RoleRight, RoleRow, Share, Team, assoc_user_role
+from core.people import Department, RoleRow, Share, Team
 from core.rule_lines import (
     EVERYONE,
     SCOPES,
@@ -28,6 +27,7 @@ from core.rule_lines import (
     rules_of,
     verbs_of,
 )
+from core.rule_statements import MOST_SHARED, statements
 from core.sketch import model_behind
 from core.verdicts import Fact, Grant, Verdict
 
@@ -37,60 +37,8 @@ __all__ = [
 ]  # fmt: skip
 
 QUIET = {"mortise_rules": False}
-MOST_SHARED = 200
-"""Up to so many records that are shared with a person are named by their ids: the database then fetches just these."""
 ABOVE = {"read": "read", "print": "read", "export": "export"}
 """What one must be allowed with a record to do this with its parts; whatever else is done with a part changes the whole: ``edit``."""
-
-
-@cache
-def _statements() -> tuple[Any, Any]:
-    """The two statements that load a person's rights; made once, since building them costs more than running them."""
-    me, roles = bindparam("user_id"), bindparam("roles", expanding=True)
-    user, role = MortiseUser.__table__, RoleRow.__table__
-    post, department, members = Post.__table__, Department.__table__, Team.members.property.secondary
-    own = (
-        select(post.c.department_id.label("own"), post.c.department_id.label("id")).where(post.c.user_id == me).cte("mine", recursive=True)
-    )
-    tree = own.union(select(own.c.own, department.c.id).join(own, department.c.parent_id == own.c.id))
-    places = union_all(
-        select(
-            literal("l").label("kind"),
-            user.c.id.label("one"),
-            case((user.c.active.is_(True), 1), else_=0).label("other"),
-            user.c.level.label("word"),
-        ).where(user.c.id == me),
-        select(literal("o"), role.c.id, literal(0), role.c.name).where(
-            or_(role.c.name == EVERYONE, role.c.id.in_(select(assoc_user_role.c.role_id).where(assoc_user_role.c.user_id == me)))
-        ),
-        select(literal("d"), tree.c.own, tree.c.id, literal("")),
-        select(literal("t"), members.c.left_id, members.c.left_id, literal("")).where(members.c.right_id == me),
-    )
-    share = Share.__table__
-    # The records that are shared with the person. A sub-query beside other alternatives makes PostgreSQL read the whole table.
-    given = (
-        select(share.c.record_id, share.c.model, share.c.access)
-        .where(
-            or_(
-                share.c.user_id == me,
-                share.c.department_id.in_(bindparam("departments", expanding=True)),
-                share.c.team_id.in_(bindparam("teams", expanding=True)),
-            ),
-            or_(share.c.until.is_(None), share.c.until > bindparam("moment")),
-        )
-        .limit(MOST_SHARED + 1)
-        .subquery()
-    )
-    rr, fr, pr = RoleRight.__table__, FieldRight.__table__, PersonalRight.__table__
-    rows = union_all(
-        select(literal("r"), rr.c.role_id, rr.c.model, rr.c.verb, rr.c.scopes, rr.c.shared, rr.c.id).where(rr.c.role_id.in_(roles)),
-        select(literal("f"), fr.c.role_id, fr.c.model, fr.c.field_name, fr.c.access, null(), fr.c.id).where(fr.c.role_id.in_(roles)),
-        select(literal("p"), pr.c.user_id, pr.c.model, pr.c.verb, pr.c.scopes, pr.c.denied, pr.c.id).where(
-            pr.c.user_id == me, or_(pr.c.until.is_(None), pr.c.until > bindparam("moment"))
-        ),
-        select(literal("s"), given.c.record_id, given.c.model, given.c.access, literal(""), literal(False), literal(0)),
-    )
-    return places, rows
 
 
 class Rights:
@@ -123,7 +71,7 @@ class Rights:
             self._load(user_id, even_closed)
 
     def _load(self, user_id: int, even_closed: bool) -> None:
-        places, _rows = _statements()
+        places, _rows = statements()
         found = db.session.execute(places, {"user_id": user_id}, execution_options=QUIET).all()
         level = next((word for kind, _one, is_open, word in found if kind == "l" and (is_open or even_closed)), None)
         if level is None:
@@ -160,7 +108,7 @@ class Rights:
 
     def _load_granted(self, user_id: int) -> None:
         """What roles, personal rights and shares give to somebody whose places are known."""
-        _places, rows = _statements()
+        _places, rows = statements()
         shared = 0
         places_of = {"departments": sorted(self.departments), "teams": sorted(self.teams)}
         facts = {"user_id": user_id, **places_of, "roles": list(self.roles) or [0], "moment": now()}

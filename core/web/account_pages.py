@@ -16,12 +16,12 @@ from core.accounts import QUIET, end_sessions, session_key, sessions, sign_ins
 from core.context import actor, local, now, system
 from core.db import db
 from core.errors import Missing, Refused
-from core.i18n import LANGUAGES, ngettext
+from core.i18n import LANGUAGES, listed, ngettext, t
 from core.i18n import gettext as _
 from core.people import Department, Post, User
 from core.preferences import prefer
 from core.records import records
-from core.rules import may, rights
+from core.rules import EVERYONE, may, rights
 from core.settings import setting
 from core.titles import titles
 from core.web.history import door_words
@@ -175,8 +175,8 @@ def _account(zone: str, errors: dict[str, str]) -> SimpleNamespace:
         (_("Full name"), user.name or ""),
         (_("E-mail"), user.email or ""),
         (_("Phone"), user.phone or ""),
-        (_("Departments"), ", ".join(sorted(titles(Department, places).values()))),
-        (_("Roles"), ", ".join(str(one) for one in user.role_rows)),
+        (_("Departments"), listed(sorted(titles(Department, places).values()))),
+        (_("Roles"), listed(sorted(t(one) for one in rights().roles.values() if one != EVERYONE))),
         (_("Last sign-in"), _when(user.last_login) if user.last_login else ""),
     ]
     return SimpleNamespace(

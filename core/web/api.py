@@ -7,14 +7,11 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from flask import Blueprint, Flask, Response, g, jsonify, request
+from flask import Blueprint, Flask, Response, jsonify, request
 from flask_appbuilder.api import ModelRestApi, expose
-from flask_appbuilder.security.api import SecurityApi
 from flask_appbuilder.security.decorators import permission_name, protect
-from flask_jwt_extended import create_access_token, create_refresh_token, jwt_required
 from sqlalchemy import select
 
-from core import accounts
 from core.addons import enabled
 from core.context import actor
 from core.db import db
@@ -27,8 +24,7 @@ from core.model import fields_of, model_label, models
 from core.options import options
 from core.records import Records, records
 from core.rules import may, verbs_of
-from core.web.security import House, Unauthorized
-from core.web.signin import note_entry
+from core.web.security import House
 
 MOST = 500
 """Largest page of a list."""
@@ -39,12 +35,6 @@ class Unreadable(Problem):
     """A body that is not JSON."""
 
     status, code = 415, "unreadable"
-
-
-class TooMany(Problem):
-    """Too many failed sign-ins."""
-
-    status, code = 429, "too_many_tries"
 
 
 class Resource(ModelRestApi):
@@ -377,96 +367,11 @@ def about(model: type) -> dict[str, Any]:
     }
 
 
-# -- tokens -----------------------------------------------------------------------------------------------------------
-
-
-class SignInApi(SecurityApi):
-    """FAB's addresses for tokens, with our pause after failed tries."""
-
-    csrf_exempt = False
-
-    @expose("/login", methods=["POST"])
-    def login(self) -> Response:
-        """Get an access token, and a refresh token on wish.
-        ---
-        post:
-          summary: Sign in
-          requestBody:
-            required: true
-            content:
-              application/json:
-                schema:
-                  type: object
-                  required: [username, password]
-                  properties:
-                    username: {type: string}
-                    password: {type: string, format: password}
-                    provider: {type: string, enum: [db]}
-                    refresh: {type: boolean, description: Ask for a refresh token too}
-          responses:
-            200:
-              description: The tokens
-              content:
-                application/json:
-                  schema:
-                    type: object
-                    properties:
-                      access_token: {type: string}
-                      refresh_token: {type: string}
-            401: {$ref: '#/components/responses/401'}
-            429: {$ref: '#/components/responses/429'}
-        """
-        body, _version = body_of_request()
-        name, password = body.get("username"), body.get("password")
-        given = {"username": name, "password": password}
-        wrong = {key: _("Please give text.") for key, value in given.items() if not isinstance(value, str) or not value}
-        if body.get("provider", "db") != "db":
-            wrong["provider"] = _("Only “db” is possible here.")
-        if not isinstance(body.get("refresh", False), bool):
-            wrong["refresh"] = _("Please answer yes or no.")
-        if wrong:
-            raise Invalid(wrong)
-        tried = accounts.sign_in(str(name), str(password), g.limits["tries"], agent=request.user_agent.string)
-        if tried.wait_seconds:
-            raise TooMany(tried.sentence, wait_seconds=tried.wait_seconds)
-        if tried.person is None:
-            raise Unauthorized(tried.sentence)
-        if tried.person.must_change_password:
-            raise Refused(_("The password of this account was given by somebody else. Sign in on the screen and choose your own first."))
-        g.user = tried.person
-        note_entry(tried.person)
-        answer = {"access_token": create_access_token(identity=str(tried.person.id), fresh=True)}
-        if body.get("refresh"):
-            answer["refresh_token"] = create_refresh_token(identity=str(tried.person.id))
-        return jsonify(answer)
-
-    @expose("/refresh", methods=["POST"])
-    @jwt_required(refresh=True)
-    def refresh(self) -> Response:
-        """A new access token for a refresh token.
-        ---
-        post:
-          summary: Renew the access token
-          responses:
-            200:
-              description: The token
-              content:
-                application/json:
-                  schema:
-                    type: object
-                    properties:
-                      access_token: {type: string}
-            401: {$ref: '#/components/responses/401'}
-          security:
-            - jwt_refresh: []
-        """
-        return jsonify(access_token=create_access_token(identity=str(g.user.id), fresh=False))
-
-
 def register(app: Flask, house: House) -> None:
     """Give every model its resource, and the API its sign-in and description."""
     from core.web.gate import belongs_to
     from core.web.openapi import OpenApiDescription
+    from core.web.token_api import SignInApi
 
     for table, model in models().items():
         made = type(f"{model.__name__}Resource", (Resource,), {"model": model, "__doc__": model.description})

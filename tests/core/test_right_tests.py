@@ -107,19 +107,16 @@ def test_always_is_broken_by_what_takes_away(firm, create):
 
 @both_databases
 def test_one_that_was_broken_before_stops_nobody_and_shows_why(firm, create, login_as):
+    manager = firm.wang
+    manager.role_rows.append(role_of("Sales manager"))
+    db.session.commit()
     test = create(RightTest, role=role_of("Sales manager"), expected="never", verb="read", model="crm_client", rows="all")
+    assert not holds(test)
     boss = login_as("boss", level="administrator")
-    create("crm_client", name="The manager’s", owner=(manager := _manager(firm, create)))
     page = boss.get(f"/core_right_test/{test.id}").text
     assert "It does not hold" in page and f"/_why?person={manager.id}" in page
     assert not counter_of(firm.never)
     create(PersonalRight, user=manager, model="crm_client", verb="print", scopes="all")
-
-
-def _manager(firm, create):
-    firm.wang.role_rows.append(role_of("Sales manager"))
-    db.session.commit()
-    return firm.wang
 
 
 @both_databases

@@ -41,6 +41,7 @@ def test_a_share_opens_a_record_to_read_or_to_edit_until_its_day_is_over(app, lo
     assert page.status_code == 200 and "may read this record, but not change it" in page.text
     # Her day ends at 16:00 UTC, since the firm is in Shanghai.
     clock.set(datetime(2026, 5, 4, 15, 59, 59))
+    his, hers = login_as(li), login_as(wang)
     assert hers.get(f"/crm_client/{client.id}").status_code == 200
     clock.set(datetime(2026, 5, 4, 16, 0))
     assert hers.get(f"/crm_client/{client.id}").status_code == 404

@@ -1,0 +1,64 @@
+"""The two statements that load a person's rights: his places, and what they and he himself were given."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from sqlalchemy import bindparam, case, literal, null, or_, select, union_all
+
+from core.people import Department, FieldRight, MortiseUser, PersonalRight, Post, RoleRight, RoleRow, Share, Team, assoc_user_role
+from core.rule_lines import EVERYONE
+
+MOST_SHARED = 200
+"""Up to so many records that are shared with a person are named by their ids: the database then fetches just these."""
+
+
+@cache
+def statements() -> tuple[Any, Any]:
+    """The two statements that load a person's rights; made once, since building them costs more than running them."""
+    me, roles = bindparam("user_id"), bindparam("roles", expanding=True)
+    user, role = MortiseUser.__table__, RoleRow.__table__
+    post, department, members = Post.__table__, Department.__table__, Team.members.property.secondary
+    own = (
+        select(post.c.department_id.label("own"), post.c.department_id.label("id")).where(post.c.user_id == me).cte("mine", recursive=True)
+    )
+    tree = own.union(select(own.c.own, department.c.id).join(own, department.c.parent_id == own.c.id))
+    places = union_all(
+        select(
+            literal("l").label("kind"),
+            user.c.id.label("one"),
+            case((user.c.active.is_(True), 1), else_=0).label("other"),
+            user.c.level.label("word"),
+        ).where(user.c.id == me),
+        select(literal("o"), role.c.id, literal(0), role.c.name).where(
+            or_(role.c.name == EVERYONE, role.c.id.in_(select(assoc_user_role.c.role_id).where(assoc_user_role.c.user_id == me)))
+        ),
+        select(literal("d"), tree.c.own, tree.c.id, literal("")),
+        select(literal("t"), members.c.left_id, members.c.left_id, literal("")).where(members.c.right_id == me),
+    )
+    share = Share.__table__
+    # The records that are shared with the person. A sub-query beside other alternatives makes PostgreSQL read the whole table.
+    given = (
+        select(share.c.record_id, share.c.model, share.c.access)
+        .where(
+            or_(
+                share.c.user_id == me,
+                share.c.department_id.in_(bindparam("departments", expanding=True)),
+                share.c.team_id.in_(bindparam("teams", expanding=True)),
+            ),
+            or_(share.c.until.is_(None), share.c.until > bindparam("moment")),
+        )
+        .limit(MOST_SHARED + 1)
+        .subquery()
+    )
+    rr, fr, pr = RoleRight.__table__, FieldRight.__table__, PersonalRight.__table__
+    rows = union_all(
+        select(literal("r"), rr.c.role_id, rr.c.model, rr.c.verb, rr.c.scopes, rr.c.shared, rr.c.id).where(rr.c.role_id.in_(roles)),
+        select(literal("f"), fr.c.role_id, fr.c.model, fr.c.field_name, fr.c.access, null(), fr.c.id).where(fr.c.role_id.in_(roles)),
+        select(literal("p"), pr.c.user_id, pr.c.model, pr.c.verb, pr.c.scopes, pr.c.denied, pr.c.id).where(
+            pr.c.user_id == me, or_(pr.c.until.is_(None), pr.c.until > bindparam("moment"))
+        ),
+        select(literal("s"), given.c.record_id, given.c.model, given.c.access, literal(""), literal(False), literal(0)),
+    )
+    return places, rows
