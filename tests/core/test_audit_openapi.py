@@ -9,6 +9,7 @@ TYPES = {"string": str, "integer": int, "number": (int, float), "boolean": bool,
 KEYS = {
     "type", "format", "title", "description", "nullable", "enum", "items", "properties", "required", "maxLength", "minLength", "minimum",
     "maximum", "readOnly", "writeOnly", "additionalProperties", "default", "example", "pattern", "$ref",
+    "minItems", "maxItems",
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from core import guard, rules
 from core.context import clock, system
 from core.db import db
 from core.errors import Invalid, Refused
+from core.verdicts import Fact, Source
 from tests.core.facts import NOW, SHAPES, random_facts, write
 from tests.core.kernel import acts, kernel, model
 from tests.core.oracle import Facts, Line, Opened, Personal, Row
@@ -120,7 +121,11 @@ def after_grant(change: Callable[[Any, Any, str, str], None]) -> Callable[[pytes
     def seed(patch: pytest.MonkeyPatch) -> None:
         def made(self: Any, one: type, key: str, verb: str) -> Any:
             grant = ORIGINAL(self, one, key, verb)
+            before = set(grant.scopes), grant.shared
             change(self, grant, key, verb)
+            if (grant.scopes, grant.shared) != before:
+                # What gives it says the same, as it would if the fault were in the code.
+                grant.sources = [Source(frozenset(grant.scopes), grant.shared, (Fact("nothing"),))]
             return grant
 
         patch.setattr(rules.Rights, "_make_grant", made)

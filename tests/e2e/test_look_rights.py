@@ -20,7 +20,7 @@ def _shared(page: Any) -> None:
     for box, words in (("users", "王"), ("departments", "销售")):
         field = page.locator(f"[for^=share-{box}] + div .ts-control input").first
         field.fill(words)
-        page.locator(".ts-dropdown:visible .option").first.click()
+        page.locator(".ts-dropdown:visible .option", has_text=words).first.click()
         page.keyboard.press("Escape")
     page.fill("#share-until", "2099-12-31")
     page.locator("form[action$=_share] button[type=submit]").click()
