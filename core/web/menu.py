@@ -220,7 +220,7 @@ def settings_module(path: str) -> Module | None:
     made.entries = [Entry(_("Overview"), "/settings/", "layout-grid", current=path == "/settings/")]
     made.entries += sorted(entries, key=lambda one: next((place for place, word in enumerate(order) if word in one.url), len(order)))
     for one in made.entries:
-        one.in_bar = one.current or (one.in_bar and one.url.startswith("/settings/")) or any(word in one.url for word in order)
+        one.in_bar = one.current or (one.in_bar and any(word in one.url for word in order))
     return made
 
 

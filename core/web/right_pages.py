@@ -169,6 +169,7 @@ def _verb(role: Any, model: Any, verb: str, row: Any, errors: dict[str, str]) ->
     name = f"verb-{verb}"
     stored = " ".join(one for one in (*SCOPES, "parent") if row is not None and one in row.scopes.split())
     chosen = request.form.get(name, stored if row is not None else "")
+    shared = any(one.shared for one in given) if row is None else bool(row.shared)
     offered = _offered(model)
     if chosen and chosen not in offered:
         offered = [*offered, chosen]
@@ -179,7 +180,7 @@ def _verb(role: Any, model: Any, verb: str, row: Any, errors: dict[str, str]) ->
         options=[(one, _words(one.split())) for one in offered],
         default=_words(of_code, any(one.shared for one in given)),
         shared_name=f"shared-{verb}",
-        shared=request.form.get(f"shared-{verb}") == "1" if name in request.form else bool(row is not None and row.shared),
+        shared=request.form.get(f"shared-{verb}") == "1" if name in request.form else shared,
         error=errors.get(name, ""),
     )
 

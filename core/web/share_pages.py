@@ -51,6 +51,7 @@ def shares(table: str, record_id: int) -> str:
     back = f"/{table}/{record_id}"
     page = _page(view, Chosen(1, [record_id]), back, f"{back}/_share")
     page.title, page.kind, page.records = _("Share “%(title)s”", title=str(record)), "", []
+    page.list_url, page.list_title, page.record_title = f"/{table}/", model_label(view.model, many=True), str(record)
     page.shares = _shares(record)
     return render_template("share.html", page=page)
 
