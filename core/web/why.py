@@ -240,7 +240,7 @@ def _people() -> list[tuple[int, str]]:
 def _effective(user: Any, mine: Rights) -> SimpleNamespace:
     awake = [one for one in models().values() if enabled(one.addon)]
     several = [verb for verb in VERBS if any(not mine.grant(one, verb).nothing or mine.grant(one, verb).denied for one in awake)]
-    groups: dict[str, list[SimpleNamespace]] = {}
+    groups: dict[tuple[bool, str], list[SimpleNamespace]] = {}
     for model in awake:
         grants = {verb: mine.grant(model, verb) for verb in verbs_of(model)}
         if all(grant.nothing and not grant.denied for grant in grants.values()):
@@ -249,7 +249,7 @@ def _effective(user: Any, mine: Rights) -> SimpleNamespace:
         cells = [_cell(table, user.id, verb, grants[verb]) if verb in grants else None for verb in several]
         more = [(verb_label(verb), _cell(table, user.id, verb, grant)) for verb, grant in grants.items() if verb not in VERBS]
         line = SimpleNamespace(title=model_label(model, many=True), cells=cells, more=[one for one in more if one[1].text])
-        groups.setdefault(_addon_title(model.addon), []).append(line)
+        groups.setdefault((model.addon == "core", _addon_title(model.addon)), []).append(line)
     posts = Post.__table__
     places = db.session.execute(select(posts.c.department_id).where(posts.c.user_id == user.id), execution_options=QUIET).scalars().all()
     return SimpleNamespace(
@@ -262,7 +262,7 @@ def _effective(user: Any, mine: Rights) -> SimpleNamespace:
         departments=sorted(titles(Department, places).values()),
         teams=sorted(titles(Team, mine.teams).values()),
         verbs=[verb_label(verb) for verb in several],
-        groups=sorted(groups.items()),
+        groups=[(title, groups[last, title]) for last, title in sorted(groups)],
     )
 
 
