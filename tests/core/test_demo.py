@@ -12,6 +12,8 @@ from core.model import model_of
 from core.people import MortiseUser
 from core.records import records
 from core.testing import both_databases
+from core.transfer import run_export, run_import
+from tests.core.sheets import everything, read
 
 PASSWORD = "long enough 77"
 
@@ -125,6 +127,21 @@ def test_its_journal_tells_two_years(demo):
     first, last = db.session.execute(when).one()
     assert 600 < (last - first).days < 740
     assert db.session.execute(select(func.count()).where(rows.model == "crm_client", rows.verb == "edit")).scalar() > 3
+
+
+@both_databases
+@pytest.mark.parametrize(("language", "ending"), [("zh_Hans", "csv"), ("zh_Hant", "xlsx"), ("en", "csv")])
+def test_all_of_it_goes_out_as_files_and_comes_in_again_without_a_change(demo, tmp_path, language, ending):
+    demo(40, language)
+    tables = ("crm_client", "crm_contact", "crm_case", "crm_case_note")
+    before = {table: everything(table) for table in tables}
+    assert all(before.values())
+    for table in tables:
+        path = tmp_path / f"{table}.{ending}"
+        assert run_export(table, path).rows == len(before[table])
+        done = run_import(table, path)
+        assert (done.created, done.changed, done.refused) == (0, 0, 0), (table, str(done), done.wrong_file and read(done.wrong_file))
+    assert {table: everything(table) for table in tables} == before
 
 
 @both_databases
