@@ -29,6 +29,8 @@ class Actor:
     system: bool = False
     on_behalf_id: int | None = None
     batch_title: str | None = None
+    limits: Any = None
+    """What narrows a person's rights at this door, such as the scopes of an API key; it has ``allow(table, verb)``."""
     memo: dict[Any, Any] = field(default_factory=dict)
     """What is true for this actor during one request or job: loaded rights, dictionaries, titles."""
 

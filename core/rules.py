@@ -54,6 +54,7 @@ class Rights:
         self.departments: set[int] = set()
         self.below: set[int] = set()
         self.teams: set[int] = set()
+        self.limits = actor().limits
         self.kind: tuple[Any, ...] = ()
         """Level, roles and granted rights: whoever has the same may reach the same models, though not the same records."""
         self._role_ids: dict[str, int] = {}
@@ -113,7 +114,7 @@ class Rights:
         places_of = {"departments": sorted(self.departments), "teams": sorted(self.teams)}
         facts = {"user_id": user_id, **places_of, "roles": list(self.roles) or [0], "moment": now()}
         granted = db.session.execute(rows, facts, execution_options=QUIET).all()
-        self.kind = self.level, frozenset(self.roles), frozenset(tuple(one) for one in granted if one[0] != "s")
+        self.kind = self.level, self.limits, frozenset(self.roles), frozenset(tuple(one) for one in granted if one[0] != "s")
         for kind, owner, model, word, text, flag, row_id in granted:
             if kind == "r":
                 self._role_rows.setdefault((model, word), {})[owner] = (set(text.split()) - {"none"}, bool(flag), row_id)
@@ -139,6 +140,9 @@ class Rights:
         made = Grant()
         if self.level == "nobody":
             made.against = (Fact("nobody"),)
+            return made
+        if self.limits is not None and not self.limits.allow(key, verb):
+            made.denied, made.against = True, (Fact("key", "", "", key, verb),)
             return made
         personal = self._personal.get((key, verb), [])
         if denials := [row_id for denied, _scopes, row_id in personal if denied]:

@@ -58,7 +58,7 @@ def clean(model: Any, values: dict[str, Any]) -> dict[str, Any]:
     made["until"] = None
     if values.get("until"):
         try:
-            made["until"] = _end(str(values["until"]))
+            made["until"] = end_of_day(str(values["until"]))
         except ValueError as wrong:
             errors["until"] = str(wrong)
         else:
@@ -73,8 +73,8 @@ def _is_id(one: Any) -> bool:
     return isinstance(one, int) and not isinstance(one, bool) and 0 < one <= LARGEST_ID
 
 
-def _end(text: str) -> datetime:
-    """The moment (UTC) at which a day ends in the person's zone."""
+def end_of_day(text: str) -> datetime:
+    """The moment (UTC) at which a day ends in the person's zone. Raises `Wrong` for what is no day."""
     morning_after = datetime.combine(read_day(narrow(text).strip()) + timedelta(days=1), time(), zone_of(actor().zone))
     return morning_after.astimezone(UTC).replace(tzinfo=None)
 

@@ -3,6 +3,7 @@
 from core import (  # noqa: F401
     account_jobs,
     addons,
+    api_keys,
     custom,
     custom_jobs,
     file_jobs,

@@ -31,6 +31,7 @@ SENTENCES = {
     "team": lazy("The record belongs to somebody of the same team."),
     "parent": lazy("It is a part of a record that is within reach."),
     "share": lazy("The record is shared."),
+    "key": lazy("The API key that was used does not reach this."),
     "field": lazy("But this field is closed to the roles of this person."),
     "readonly": lazy("These records can only be read here."),
 }

@@ -93,7 +93,7 @@ def sign_out(person: int) -> Any:
     user = records(User).get(person)
     if not (verdict := may("edit", user, "active")):
         raise Refused(_("You may not change this person."), verdict)
-    if not _outranks(user):
+    if not outranks(user):
         raise Refused(_("You may change people of a lower level only."))
     end_sessions(user.id)
     journal.write("ab_user", user.id, "session-end", {})
@@ -101,7 +101,8 @@ def sign_out(person: int) -> Any:
     return redirect(safe_next(f"/ab_user/{user.id}"))
 
 
-def _outranks(user: Any) -> bool:
+def outranks(user: Any) -> bool:
+    """Is the acting person of a higher level, or the very person?"""
     from core.people_rules import rank
 
     mine = rank(rights().level)

@@ -19,6 +19,7 @@ from core.right_tests import RightTest, counter_of, sentence, told
 from core.rules import may, rights, roles_of_code
 from core.web import role_rights
 from core.web.account_pages import entries_of, sessions_of
+from core.web.key_pages import lines_of
 from core.web.view_as import may_view_as
 from core.web.views import View, action
 from core.web.why import may_know
@@ -41,7 +42,7 @@ class UserView(View, model=User):
         if not may_know():
             return []
         views = record.active and record.id != actor().user_id and may_view_as(rights().level, record.level)
-        entered = {"entries": entries_of(record.id, 5), "places": sessions_of(record.id)}
+        entered = {"entries": entries_of(record.id, 5), "places": sessions_of(record.id), "keys": lines_of(record.id)}
         return [
             SimpleNamespace(title=_("Effective rights"), html=render_template("_person_rights.html", person=record, views=views)),
             SimpleNamespace(title=_("Sign-ins"), html=render_template("_person_entries.html", person=record, **entered)),

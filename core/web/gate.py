@@ -14,7 +14,8 @@ from flask_jwt_extended.exceptions import JWTExtendedException
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from jwt import PyJWTError
 
-from core.accounts import Person
+from core import api_keys
+from core.accounts import Person, person_by_id
 from core.addons import enabled
 from core.context import Actor, actor, set_actor
 from core.db import db
@@ -148,6 +149,8 @@ def _person() -> Person | None:
     if request.headers.get("Authorization"):
         if request.endpoint == "SignInApi.refresh":
             return None
+        if (given := request.headers["Authorization"]).startswith(f"Bearer {api_keys.PREFIX}"):
+            return _person_of_key(given.removeprefix("Bearer "))
         try:
             verify_jwt_in_request()
         except (JWTExtendedException, PyJWTError):
@@ -157,6 +160,16 @@ def _person() -> Person | None:
         g.by_token = True
         return g.user if isinstance(g.user, Person) else None
     return sessions.load(session._get_current_object())  # type: ignore[attr-defined]
+
+
+def _person_of_key(secret: str) -> Person | None:
+    """Whose key this is; it opens the API alone, and only as far as its scopes go."""
+    found = api_keys.key_behind(secret, request.remote_addr) if actor().door == "api" else None
+    person = person_by_id(found[0]) if found else None
+    if found is None or person is None:
+        raise Unauthorized(_("This key is not good, or not good any more."))
+    g.by_token, actor().limits = True, found[1]
+    return person
 
 
 def _check_addon() -> None:

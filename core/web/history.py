@@ -31,6 +31,8 @@ ICONS = {
     "password": "key",
     "view-as": "eye",
     "session-end": "logout",
+    "api-key": "key",
+    "api-key-end": "key-off",
 }
 MOST_CHANGES = 8
 QUIET = {"mortise_rules": False}
@@ -49,6 +51,8 @@ def verb_words() -> dict[str, str]:
         "password": _("changed the password"),
         "view-as": _("viewed the house as"),
         "session-end": _("ended sessions"),
+        "api-key": _("made an API key"),
+        "api-key-end": _("deleted an API key"),
     }
 
 

@@ -251,6 +251,7 @@ def register(app: Flask) -> None:
     from core.web.find_page import find_page
     from core.web.import_pages import imports
     from core.web.job_pages import job_pages
+    from core.web.key_pages import key_pages
     from core.web.pages import pages
     from core.web.right_pages import right_pages
     from core.web.screens import screens
@@ -263,5 +264,6 @@ def register(app: Flask) -> None:
     app.jinja_env.globals.update(asset=asset, icon=icon, csrf_input=csrf_input)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     of_rights = (share_pages, right_pages, why_pages, view_as)
-    for blueprint in (pages, account_pages, find_page, settings_pages, job_pages, exports, imports, bulk_pages, *of_rights, screens):
+    of_files = (job_pages, exports, imports)
+    for blueprint in (pages, account_pages, key_pages, find_page, settings_pages, *of_files, bulk_pages, *of_rights, screens):
         app.register_blueprint(blueprint)

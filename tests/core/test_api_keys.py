@@ -1,0 +1,111 @@
+"""API keys: what opens, what does not, and how they end."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from core.api_keys import keys
+from core.db import db
+from core.people import PersonalRight
+from core.testing import both_databases
+
+
+def make(browser, **values):
+    answer = browser.post("/account/keys", data={"name": "The till", "reach": "read", **values})
+    assert answer.status_code == 200, answer.text[:500]
+    return re.search(r"(mk_[\w-]{43})</code>", answer.text)[1]
+
+
+def program(app, secret):
+    made = app.test_client()
+    made.headers = {"Authorization": f"Bearer {secret}"}
+    return made
+
+
+@both_databases
+def test_a_key_reads_or_writes_what_its_person_may_and_no_more(app, login_as, create, create_user):
+    li, wang = create_user("li", roles=["Salesperson"]), create_user("wang", roles=["Salesperson"])
+    his, hers = create("crm_client", name="His", owner=li), create("crm_client", name="Hers", owner=wang)
+    browser = login_as(li)
+    reading = program(app, make(browser))
+    assert [one["name"] for one in reading.get("/api/v1/crm_client/").json["result"]] == ["His"]
+    assert reading.get(f"/api/v1/crm_client/{hers.id}").status_code == 404
+    refused = reading.put(f"/api/v1/crm_client/{his.id}", json={"address": "Here"})
+    assert refused.status_code == 403 and refused.json["reasons"][0]["kind"] == "key"
+    assert reading.post("/api/v1/crm_client/", json={"name": "New"}).status_code == 403
+    writing = program(app, make(browser, reach="write"))
+    assert writing.put(f"/api/v1/crm_client/{his.id}", json={"address": "Here"}).status_code == 200
+    assert writing.put(f"/api/v1/crm_client/{hers.id}", json={"address": "Here"}).status_code == 404
+    contacts = program(app, make(browser, reach="write", tables="crm_contact"))
+    assert contacts.get("/api/v1/crm_client/").status_code == 403
+    assert contacts.post("/api/v1/crm_contact/", json={"name": "Zhao", "client": his.id}).status_code in (201, 422)
+    create(PersonalRight, user=li, model="crm_client", verb="read", denied=True)
+    assert reading.get("/api/v1/crm_client/").status_code == 403
+
+
+@both_databases
+def test_an_administrators_key_is_narrowed_too(app, login_as, create):
+    boss = login_as("boss", level="administrator")
+    reading = program(app, make(boss))
+    client = create("crm_client", name="One")
+    assert reading.get("/api/v1/ab_user/").status_code == 200
+    assert reading.delete(f"/api/v1/crm_client/{client.id}").status_code == 403
+    body = {"username": "new", "name": "New", "email": "n@example.com", "active": True, "level": "employee"}
+    assert reading.post("/api/v1/ab_user/", json=body).status_code == 403
+
+
+@both_databases
+def test_a_key_ends_with_its_day_its_deletion_and_its_account(app, login_as, create_user, clock):
+    li = create_user("li", roles=["Salesperson"])
+    browser, boss = login_as(li), login_as("boss", level="administrator")
+    today = clock.now() + timedelta(hours=8)
+    short, other, third = make(browser, until=f"{today:%Y-%m-%d}"), make(browser), make(browser)
+    assert program(app, short).get("/api/v1/crm_client/").status_code == 200
+    clock.advance(timedelta(days=1, minutes=1))
+    assert program(app, short).get("/api/v1/crm_client/").status_code == 401
+    assert program(app, other).get("/api/v1/crm_client/").status_code == 200
+    rows = db.session.execute(select(keys).order_by(keys.c.id)).all()
+    assert rows[0].used_at is not None and rows[2].used_at is None and other not in str(rows)
+    browser = login_as(li)
+    page = browser.get("/account/keys").text
+    assert "over" in page and other not in page and "never used" in page
+    assert login_as("wang").post(f"/account/keys/{rows[1].id}/delete").status_code == 404
+    assert browser.post(f"/account/keys/{rows[1].id}/delete").status_code == 302
+    assert program(app, other).get("/api/v1/crm_client/").status_code == 401
+    boss = login_as("boss")
+    assert f"/ab_user/{li.id}/keys/{rows[2].id}/delete" in boss.get(f"/ab_user/{li.id}").text
+    li.active = False
+    db.session.commit()
+    assert program(app, third).get("/api/v1/crm_client/").status_code == 401
+    assert db.session.execute(select(keys.c.id)).all() == []
+
+
+def test_keys_open_the_api_alone_and_nothing_else_is_one(app, login_as, create_user):
+    secret = make(login_as(create_user("li", roles=["Salesperson"])))
+    one = program(app, secret)
+    assert one.get("/crm_client/").status_code in (302, 401) and one.get("/account").status_code in (302, 401)
+    for wrong in ("mk_", secret[:-1], secret + "x", "mk_" + "a" * 43, secret.upper(), "mk_ü"):
+        assert program(app, wrong).get("/api/v1/crm_client/").status_code == 401, wrong
+
+
+def test_an_administrator_takes_keys_away_below_him(app, login_as, create_user):
+    equal = create_user("equal", level="administrator")
+    make(login_as(equal))
+    (number,) = db.session.execute(select(keys.c.id)).scalars()
+    assert login_as("boss", level="administrator").post(f"/ab_user/{equal.id}/keys/{number}/delete").status_code == 403
+    assert login_as("chief", level="system_administrator").post(f"/ab_user/{equal.id}/keys/{number}/delete").status_code == 302
+
+
+@pytest.mark.parametrize(("values", "said"), [
+    ({"name": " "}, "Give the key a name"), ({"reach": "own"}, "Please choose one of the values offered."),
+    ({"tables": "nothing"}, "Please choose one of the values offered."), ({"until": "2020-01-01"}, "This day is over"),
+    ({"until": "some day"}, "2026-11-30"),
+])  # fmt: skip
+def test_what_is_wrong_is_said_and_nothing_is_made(app, login_as, values, said):
+    answer = login_as("li").post("/account/keys", data={"name": "The till", "reach": "read", **values})
+    assert answer.status_code == 422 and said in answer.text
+    assert db.session.execute(select(keys.c.id)).all() == []
