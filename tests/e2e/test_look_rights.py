@@ -51,11 +51,18 @@ def _myself(page: Any) -> None:
     page.wait_for_url("**/ab_user/2")
 
 
+def _key(page: Any) -> None:
+    page.goto("/account/keys")
+    page.fill("#key-name", "收银系统")
+    page.locator("form[action$=keys] button[type=submit]").click()
+    page.wait_for_selector("#secret")
+
+
 STATES: dict[str, Callable[[Any], None]] = {
     "why": at("/crm_client/1/_why?verb=edit"), "why not": at("/crm_client/1/_why?verb=edit&person=3"),
     "why at all": at("/crm_client/_why?person=2"), "effective rights": at("/ab_user/3/_rights"), "nothing at all": at("/ab_user/2/_rights"),
     "rights of a role": at("/ab_role/2/_rights/crm_client"), "share": _shared, "share with nobody": _nobody, "share many": _many,
-    "copy rights": at("/ab_user/2/_copy-rights"), "online": at("/settings/online"), "viewing": _viewing, "myself": _myself,
+    "copy rights": at("/ab_user/2/_copy-rights"), "online": at("/settings/online"), "keys": at("/account/keys"), "key made": _key, "viewing": _viewing, "myself": _myself,
 }  # fmt: skip
 
 
