@@ -62,7 +62,8 @@ STATES: dict[str, Callable[[Any], None]] = {
     "why": at("/crm_client/1/_why?verb=edit"), "why not": at("/crm_client/1/_why?verb=edit&person=3"),
     "why at all": at("/crm_client/_why?person=2"), "effective rights": at("/ab_user/3/_rights"), "nothing at all": at("/ab_user/2/_rights"),
     "rights of a role": at("/ab_role/2/_rights/crm_client"), "share": _shared, "share with nobody": _nobody, "share many": _many,
-    "copy rights": at("/ab_user/2/_copy-rights"), "online": at("/settings/online"), "keys": at("/account/keys"), "key made": _key, "viewing": _viewing, "myself": _myself,
+    "copy rights": at("/ab_user/2/_copy-rights"), "online": at("/settings/online"),
+    "keys": at("/account/keys"), "key made": _key, "viewing": _viewing, "myself": _myself,
 }  # fmt: skip
 
 
