@@ -90,8 +90,10 @@ def test_back_returns_to_the_same_page_of_the_same_list(page: Any) -> None:
     page.locator("tbody tr").nth(30).locator("th a").click()
     page.wait_for_selector("#record-form")
     assert page.inner_text("h1") == name
+    # Who goes back while the page still loads stops it and stays, as browsers do.
+    page.wait_for_load_state("load")
     page.go_back()
-    assert page.url == address
+    page.wait_for_url(address)
     page.wait_for_selector("tbody tr")
     assert page.evaluate("scrollY") > 300
     page.go_forward()
