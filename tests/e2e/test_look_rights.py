@@ -19,7 +19,9 @@ def _shared(page: Any) -> None:
     page.goto("/crm_client/4/_share")
     for box, words in (("users", "王"), ("departments", "销售")):
         field = page.locator(f"[for^=share-{box}] + div .ts-control input").first
-        field.fill(words)
+        field.click()
+        page.locator(".ts-dropdown:visible .option").first.wait_for()
+        field.press_sequentially(words)
         page.locator(".ts-dropdown:visible .option", has_text=words).first.click()
         page.keyboard.press("Escape")
     page.fill("#share-until", "2099-12-31")
