@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import select
 
 from core.addons import enabled
-from core.context import acting, actor
+from core.context import Actor, acting, actor
 from core.db import db
 from core.model import fields_of, is_half, is_owned, part_of
 from core.people import Department, FieldRight, Post, RoleRight, RoleRow, Share, Team
@@ -40,8 +40,17 @@ class Explanation:
 
 def rights_of(user_id: int) -> Rights:
     """All rights of somebody, as he has them now."""
-    with acting(replace(actor(), user_id=user_id, system=False, memo={})):
+    with acting(_with_the_eyes_of(user_id)):
         return rights()
+
+
+def _with_the_eyes_of(user_id: int | None) -> Actor:
+    """The asker's language and moment, the other's rights, and nothing that one of them remembers.
+
+    What narrows the asker at this door, such as the scopes of an API key, narrows nobody else.
+    """
+    who = actor()
+    return replace(who, user_id=user_id, system=False, limits=who.limits if user_id == who.user_id else None, memo={})
 
 
 def explain(user_id: int | None, verb: str, target: Any, field_name: str | None = None) -> Explanation:
@@ -49,8 +58,7 @@ def explain(user_id: int | None, verb: str, target: Any, field_name: str | None 
 
     The answer names facts whatever the asking person may read; `told` leaves out what he may not know.
     """
-    # The asker's language and moment, the other's rights, and nothing that one of them remembers.
-    with acting(replace(actor(), user_id=user_id, system=False, memo={})) as who:
+    with acting(_with_the_eyes_of(user_id)) as who:
         if user_id is None:
             return Explanation(False, ((Fact("nobody"),),), ((Fact("nobody"),),))
         if rights().level != "nobody":

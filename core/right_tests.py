@@ -144,9 +144,9 @@ def counter_of(test: Any) -> Counter | None:
 def _everybody(test: Any) -> Iterator[Rights]:
     """The rights of each, one after the other, with nothing remembered of the one before."""
     for user_id in _people(test):
-        with acting(replace(actor(), user_id=user_id, system=False, memo={})):
+        with acting(replace(actor(), user_id=user_id, system=False, limits=None, memo={})):
             yield rights()
-    with acting(replace(actor(), user_id=None, system=False, memo={})):
+    with acting(replace(actor(), user_id=None, system=False, limits=None, memo={})):
         yield Rights.made_up(filter(None, [test.role_id]), filter(None, [test.of_department_id]))
 
 

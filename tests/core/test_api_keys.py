@@ -59,6 +59,24 @@ def test_an_administrators_key_is_narrowed_too(app, login_as, create):
 
 
 @both_databases
+def test_a_narrow_key_hides_nothing_from_permission_tests_and_explanations(app, login_as, create, create_user):
+    li, wang = create_user("li", roles=["Salesperson"]), create_user("wang", roles=["Salesperson"])
+    hers = create("crm_client", name="Hers", owner=wang)
+    role = li.role_rows[0]
+    create("core_right_test", role=role, expected="never", verb="read", model="crm_client", rows="others")
+    boss = login_as("boss", level="administrator")
+    narrow = program(app, make(boss, reach="write", tables="core_personal_right"))
+    body = {"user": li.id, "model": "crm_client", "verb": "read", "scopes": "all"}
+    refused = narrow.post("/api/v1/core_personal_right/", json=body)
+    # The record is named by its number where the key may not read its title.
+    assert refused.status_code == 422 and f"#{hers.id}" in refused.json["message"]
+    reading = program(app, make(boss, tables=["crm_client", "core_personal_right", "core_role_right", "ab_user"]))
+    told = reading.get(f"/api/v1/crm_client/_why?record={hers.id}&verb=edit&person={wang.id}").json
+    assert told["allowed"]
+    assert not reading.get(f"/api/v1/crm_client/_why?record={hers.id}&verb=edit").json["allowed"]
+
+
+@both_databases
 def test_a_key_ends_with_its_day_its_deletion_and_its_account(app, login_as, create_user, clock):
     li = create_user("li", roles=["Salesperson"])
     browser, boss = login_as(li), login_as("boss", level="administrator")
