@@ -65,7 +65,7 @@ def test_a_narrow_key_hides_nothing_from_permission_tests_and_explanations(app, 
     role = li.role_rows[0]
     create("core_right_test", role=role, expected="never", verb="read", model="crm_client", rows="others")
     boss = login_as("boss", level="administrator")
-    narrow = program(app, make(boss, reach="write", tables="core_personal_right"))
+    narrow = program(app, make(boss, reach="write", tables=["core_personal_right", "ab_user"]))
     body = {"user": li.id, "model": "crm_client", "verb": "read", "scopes": "all"}
     refused = narrow.post("/api/v1/core_personal_right/", json=body)
     # The record is named by its number where the key may not read its title.
