@@ -1,7 +1,7 @@
 """Permission tests in sentences: “A salesperson of department A never reads clients of department B” (BEYOND N6).
 
-A test is asked of everybody whom it is about, and of a made-up person who is nothing but what the sentence says. A change of rights
-that breaks a test which held is refused, whatever door it comes through, with the record that shows it.
+A test is asked of up to 200 of those whom it is about, and of a made-up person who is nothing but what the sentence says. A change of
+rights that breaks a test which held is refused, whatever door it comes through, with the record that shows it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ QUIET = {"mortise_rules": False}
 MOST_PEOPLE = 200
 """Up to so many people are asked in each test, those with the most recent posts of all; the made-up person stands for the others."""
 ROWS = ("all", "own", "others", "department", "other_departments")
+OF_A_PERSON = {"level", "role_rows", "active"}
 GUARDED = (MortiseUser, RoleRow, Department, Post, Team, RoleRight, PersonalRight, Share)
 
 
@@ -181,8 +182,9 @@ def a_test_can_be_asked(record: Any, changes: dict[str, tuple[Any, Any]]) -> Non
 
 @hook.after_save(*GUARDED, RightTest)
 def rights_are_touched(record: Any, changes: dict[str, tuple[Any, Any]]) -> None:
-    """The tests are asked before this is committed."""
-    db.session.info["rights_touched"] = True
+    """The tests are asked before this is committed; what says nothing of rights, such as a person's language, asks none."""
+    if not isinstance(record, MortiseUser) or OF_A_PERSON & changes.keys():
+        db.session.info["rights_touched"] = True
 
 
 @hook.after_delete(*GUARDED)

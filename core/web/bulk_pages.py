@@ -10,11 +10,11 @@ from flask import Blueprint, redirect, render_template, request
 
 from core.bulk import AT_ONCE, frozen, named, next_ids, refusals
 from core.db import db
-from core.errors import Missing, Problem, Refused
+from core.errors import Problem, Refused
 from core.fields import Field
 from core.i18n import gettext as _
 from core.i18n import ngettext
-from core.model import model_label, model_of
+from core.model import model_label
 from core.options import retired_choices
 from core.records import records
 from core.rules import may, visible_ids
@@ -23,7 +23,7 @@ from core.web.cells import Shown
 from core.web.facets import read_filter, write_filter
 from core.web.forms import RecordForm
 from core.web.shell import drawn, safe_next, say, say_queued
-from core.web.views import View, view_of
+from core.web.views import View, view_at
 
 bulk_pages = Blueprint("bulk_pages", __name__)
 SHOWN = 8
@@ -124,12 +124,8 @@ def may_edit_many(view: View) -> bool:
 @bulk_pages.post("/<table>/_edit")
 def edit_many(table: str) -> Any:
     """Choose a field, write its new value, look at what changes, then apply it."""
-    try:
-        model = model_of(table)
-    except KeyError:
-        raise Missing(_("There is no page at this address.")) from None
-    records(model)
-    view = view_of(model)
+    view = view_at(table)
+    model = view.model
     if not may_edit_many(view):
         raise Refused(_("You may not change many of these records at once."), may("bulk", model))
     choice = chosen(view, request.form, "_")

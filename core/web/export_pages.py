@@ -141,7 +141,7 @@ def outlive(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _view(table: str) -> View:
-    from core.web.screens import view_at
+    from core.web.views import view_at
 
     view = view_at(table)
     if not (verdict := may("export", view.model)):

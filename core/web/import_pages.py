@@ -22,9 +22,8 @@ from core.web import import_steps as steps
 from core.web.export_pages import outlive
 from core.web.import_rows import rows_page
 from core.web.lists import may_import
-from core.web.screens import view_at
 from core.web.shell import drawn, safe_next, say
-from core.web.views import View
+from core.web.views import View, view_at
 
 imports = Blueprint("imports", __name__)
 SENT_KEPT = 20

@@ -8,19 +8,18 @@ from typing import Any
 from flask import Blueprint, redirect, render_template, request
 from sqlalchemy import select
 
-from core.addons import enabled
 from core.context import now
 from core.db import db
-from core.errors import Invalid, Missing, Refused
+from core.errors import Invalid, Refused
 from core.i18n import gettext as _
 from core.i18n import listed, t
-from core.model import fields_of, is_owned, model_label, model_of, part_of
+from core.model import fields_of, is_owned, model_label, part_of
 from core.people import FieldRight, MortiseUser, PersonalRight, RoleRight, RoleRow
 from core.records import records
 from core.right_words import scope_label, verb_label
 from core.rules import SCOPES, may, model_key, rules_of, verbs_of
 from core.web.shell import drawn, say
-from core.web.views import view_of
+from core.web.views import view_at, view_of
 
 right_pages = Blueprint("right_pages", __name__)
 ACCESSES = ("open", "read_only", "hidden")
@@ -32,12 +31,7 @@ def role_rights(role_id: int, table: str) -> Any:
     role = records(RoleRow).get(role_id)
     if not (verdict := may("edit", RoleRight)):
         raise Refused(_("You may not change rights."), verdict)
-    try:
-        model: Any = model_of(table)
-    except KeyError:
-        raise Missing(_("There is no page at this address.")) from None
-    if not enabled(model.addon):
-        raise Missing(_("This belongs to an addon that is switched off."))
+    model: Any = view_at(table).model
     if request.method == "GET":
         return render_template("role_rights.html", page=_page(role, model, {}))
     try:

@@ -13,7 +13,7 @@ from core.errors import Conflict, Invalid, Missing, Problem, Refused
 from core.filters import filter_fields
 from core.i18n import gettext as _
 from core.i18n import listed, ngettext, t
-from core.model import model_label, model_of, models
+from core.model import model_label, models
 from core.preferences import prefer_columns, share_columns
 from core.records import records
 from core.rules import may
@@ -26,22 +26,12 @@ from core.web.lists import list_actions, list_page, may_create, more_rows, relat
 from core.web.record_page import record_page, save
 from core.web.share_pages import share_page
 from core.web.shell import drawn, safe_next, say, say_queued
-from core.web.views import View, view_of
+from core.web.views import View, view_at, view_of
 
 screens = Blueprint("screens", __name__)
 SHOWN_BY_NAME = 10
 MADE_KEPT = 20
 """So many new records of a session are remembered by the form they came from."""
-
-
-def view_at(table: str) -> View:
-    """The view of the model at this address. Raises `Missing` when there is none, `Asleep` when its addon is off."""
-    try:
-        model = model_of(table)
-    except KeyError:
-        raise Missing(_("There is no page at this address.")) from None
-    records(model)
-    return view_of(model)
 
 
 @screens.get("/<table>/")

@@ -10,10 +10,10 @@ from flask import Blueprint, redirect, render_template, request
 from core.bulk import AT_ONCE
 from core.context import local
 from core.db import db
-from core.errors import Invalid, Missing, Problem, Refused
+from core.errors import Invalid, Problem, Refused
 from core.i18n import gettext as _
 from core.i18n import ngettext
-from core.model import model_label, model_of
+from core.model import model_label
 from core.options import option_label
 from core.people import Department, MortiseUser, Team
 from core.records import records
@@ -24,21 +24,18 @@ from core.web.bulk_jobs import SHARE, queue
 from core.web.bulk_pages import Chosen, asked, chosen, first_of, refuse_many
 from core.web.cells import record_url
 from core.web.shell import drawn, safe_next, say, say_queued
-from core.web.views import View, view_of
+from core.web.views import View, view_at
 
 share_pages = Blueprint("share_pages", __name__)
 SHOWN = 8
 
 
 def _view(table: str) -> View:
-    try:
-        model: Any = model_of(table)
-    except KeyError:
-        raise Missing(_("There is no page at this address.")) from None
-    records(model)
+    view = view_at(table)
+    model: Any = view.model
     if not shareable(model):
         raise Refused(_("You may not share %(label)s.", label=model_label(model, many=True)), may("share", model))
-    return view_of(model)
+    return view
 
 
 @share_pages.get("/<table>/<int:record_id>/_share")

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.context import actor
-from core.errors import Misbuilt
+from core.errors import Misbuilt, Missing
 from core.fields import Field
 from core.filters import filter_fields
-from core.model import SYSTEM_FIELDS, fields_of, links_to, loading
+from core.i18n import gettext as _
+from core.model import SYSTEM_FIELDS, fields_of, links_to, loading, model_of
+from core.records import records
 from core.rules import may, rights
 
 NOT_IN_LISTS = {"long", "json", "file", "links"}
@@ -251,3 +253,13 @@ def check_views(addon: str) -> None:
         for one in places:
             if one.addon == addon:
                 view_of(model)._check([one.name, *([one.after] if one.after else [])])
+
+
+def view_at(table: str) -> View:
+    """The view of the model at this address. Raises `Missing` when there is none, `Asleep` when its addon is off."""
+    try:
+        model = model_of(table)
+    except KeyError:
+        raise Missing(_("There is no page at this address.")) from None
+    records(model)
+    return view_of(model)

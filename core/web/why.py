@@ -25,7 +25,7 @@ from core.rules import Rights, may, visible_ids
 from core.titles import know_titles, titles
 from core.verdicts import Fact
 from core.web.cells import record_url
-from core.web.views import view_of
+from core.web.views import view_at, view_of
 
 why_pages = Blueprint("why", __name__)
 QUIET = {"mortise_rules": False}
@@ -51,15 +51,13 @@ def effective(person: int) -> str:
 
 def question(table: str, record_id: int | None, words: dict[str, str]) -> SimpleNamespace:
     """What is asked, by the words of an address. Raises `Missing` and `Refused` for what the asking person may not ask about."""
-    try:
-        model: Any = model_of(table)
-    except KeyError:
-        raise Missing(_("There is no page at this address.")) from None
+    view = view_at(table)
+    model: Any = view.model
     record = records(model).get(record_id) if record_id is not None else None
     verb, field_name, person = words.get("verb") or "read", words.get("field") or None, words.get("person") or str(actor().user_id)
     if verb not in verbs_of(model):
         raise Broken(_("There is no right “%(verb)s” on %(label)s.", verb=verb[:40], label=model_label(model, many=True)))
-    if field_name is not None and (field_name not in view_of(model).fields() or verb not in ("read", "edit")):
+    if field_name is not None and (field_name not in view.fields() or verb not in ("read", "edit")):
         raise Broken(_("There is no field “%(name)s”.", name=field_name[:60]))
     knows = may_know()
     if not person.isdigit() or (int(person) != actor().user_id and not knows):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
+from core import right_tests
 from core.db import db
 from core.errors import Invalid
 from core.people import Department, PersonalRight, Post, RoleRight, RoleRow, Share
@@ -81,6 +82,17 @@ def test_code_and_shares_pass_the_same_gate(firm, create, login_as):
     assert hers.post("/crm_client/_share", data=data).status_code == 422
     create(Share, model="crm_client", record_id=firm.his.id, user=firm.wang, access="read")
     assert holds(firm.never)
+
+
+def test_what_says_nothing_of_rights_asks_no_test(firm, monkeypatch):
+    asked = []
+    monkeypatch.setattr(right_tests, "ask_all", lambda: asked.append(1))
+    firm.li.language = "en"
+    db.session.commit()
+    assert asked == []
+    firm.li.level = "administrator"
+    db.session.commit()
+    assert asked == [1]
 
 
 @both_databases

@@ -134,6 +134,9 @@ def test_a_share_is_seen_ended_and_brought_back(app, login_as, create, create_us
     assert shared(client.id) == [] and browser.post(f"/crm_client/{client.id}/_share/{row}/end").status_code == 404
     told = db.session.execute(select(journal.c.verb, journal.c.user_id).where(journal.c.model == "core_share").order_by(journal.c.id)).all()
     assert [tuple(one) for one in told] == [("create", li.id), ("delete", li.id)]
+    last = db.session.execute(select(journal.c.batch_id).where(journal.c.model == "core_share").order_by(journal.c.id.desc())).scalar()
+    assert browser.post(f"/undo/{last}").status_code == 302
+    assert shared(client.id) == [(wang.id, None, None, "read")]
 
 
 @both_databases
