@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -24,10 +23,8 @@ from sqlalchemy import (
     func,
     insert,
     inspect,
-    literal_column,
     select,
     text,
-    update,
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.orm.base import NO_VALUE
@@ -36,7 +33,7 @@ from core import hooks
 from core.context import acting, actor, look_again, now
 from core.db import MortiseSession, db, put_rows
 from core.fields import Field
-from core.model import FabModel, Recorded
+from core.model import FabModel, Recorded, part_of
 
 _big = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -57,12 +54,16 @@ class Batch(FabModel):
 
 
 class JournalRow(FabModel):
-    """One change of one record. Rows are only ever added; ``seal`` and ``hash`` are filled once, by `seal`."""
+    """One change of one record. Rows are only ever added; ``seal`` and ``hash`` are filled once, by `core.seal`."""
 
     __tablename__ = "core_journal"
     __table_args__ = (
         Index("ix_core_journal_model_record", "model", "record_id", "id"),
         Index("ix_core_journal_user_at", "user_id", "at"),
+        Index(
+            "ix_core_journal_model_part", "model", "part_of_id", "id",
+            postgresql_where=text("part_of_id IS NOT NULL"), sqlite_where=text("part_of_id IS NOT NULL"),
+        ),
         {"sqlite_autoincrement": True, "info": {"addon": "core"}},
     )
 
@@ -82,6 +83,8 @@ class JournalRow(FabModel):
     model: Mapped[str] = mapped_column(String(80), nullable=False)
     record_id: Mapped[int] = mapped_column(Integer, nullable=False)
     verb: Mapped[str] = mapped_column(String(20), nullable=False)
+    part_of_id: Mapped[int | None] = mapped_column(Integer, nullable=True)
+    """Of a line the record that it is, or until this change was, a part of: what finds lines that are gone."""
     changes: Mapped[str] = mapped_column(Text, nullable=False)
     """Canonical JSON: ``{field: [old, new]}``; of a deletion the whole row, ``{column: [value, null]}``."""
 
@@ -143,16 +146,16 @@ def undone(ids: list[int]) -> set[int]:
 
 def write(model: str, record_id: int, verb: str, changes: dict[str, Any]) -> None:
     """Journal something that is not a change of a record: an export, a sign-in, a removal."""
-    write_many([(model, record_id, verb, changes)])
+    write_many([(model, record_id, verb, changes, None)])
 
 
-def write_many(rows: Iterable[tuple[str, int, str, dict[str, Any]]]) -> None:
-    """Journal several of (model, id, verb, changes) by one statement."""
+def write_many(rows: Iterable[tuple[str, int, str, dict[str, Any], int | None]]) -> None:
+    """Journal several of (model, id, verb, changes, whole that it is part of) by one statement."""
     _insert(db.session(), [_row(*row) for row in rows])
 
 
-def _row(model: str, record_id: int, verb: str, changes: dict[str, Any]) -> dict[str, Any]:
-    return {"model": model, "record_id": record_id, "verb": verb, "changes": canonical(changes)}
+def _row(model: str, record_id: int, verb: str, changes: dict[str, Any], part_of_id: int | None = None) -> dict[str, Any]:
+    return {"model": model, "record_id": record_id, "verb": verb, "part_of_id": part_of_id, "changes": canonical(changes)}
 
 
 def _insert(session: Session, rows: list[dict[str, Any]]) -> None:
@@ -163,24 +166,27 @@ def _insert(session: Session, rows: list[dict[str, Any]]) -> None:
     }  # fmt: skip
     if not db.is_sqlite:
         # One statement for all rows: sent one by one, each is read and planned by the server.
-        session.execute(_PG_INSERT, {**common, **{name: [row[name] for row in rows] for name in ("model", "record_id", "verb", "changes")}})
+        session.execute(_PG_INSERT, {**common, **{name: [row[name] for row in rows] for name in ROW}})
         return
     tx = session.info.get("tx")
     if tx is None:
         tx = session.info["tx"] = (session.execute(select(func.max(journal.c.id))).scalar() or 0) + 1
-    names = ("tx", *common, "model", "record_id", "verb", "changes")
+    names = ("tx", *common, *ROW)
     put_rows(session.connection(), journal, names, [(tx, *common.values(), *row.values()) for row in rows])
 
 
+ROW = ("model", "record_id", "verb", "part_of_id", "changes")
 _PG_INSERT = text(
-    "INSERT INTO core_journal (tx, batch_id, at, user_id, behalf_id, door, address, request_id, model, record_id, verb, changes)"
+    "INSERT INTO core_journal"
+    " (tx, batch_id, at, user_id, behalf_id, door, address, request_id, model, record_id, verb, part_of_id, changes)"
     " SELECT pg_current_xact_id()::text::bigint, CAST(:batch_id AS bigint), CAST(:at AS timestamp), CAST(:user_id AS int),"
     " CAST(:behalf_id AS int), CAST(:door AS text), CAST(:address AS text), CAST(:request_id AS text),"
-    " g.model, g.record_id, g.verb, g.changes"
-    " FROM unnest(:model, :record_id, :verb, :changes) WITH ORDINALITY AS g (model, record_id, verb, changes, place) ORDER BY g.place"
+    " g.model, g.record_id, g.verb, g.part_of_id, g.changes"
+    " FROM unnest(:model, :record_id, :verb, :part_of_id, :changes) WITH ORDINALITY"
+    " AS g (model, record_id, verb, part_of_id, changes, place) ORDER BY g.place"
 ).bindparams(
     bindparam("model", type_=ARRAY(Text)), bindparam("record_id", type_=ARRAY(Integer)), bindparam("verb", type_=ARRAY(Text)),
-    bindparam("changes", type_=ARRAY(Text)),
+    bindparam("part_of_id", type_=ARRAY(Integer)), bindparam("changes", type_=ARRAY(Text)),
 )  # fmt: skip
 
 
@@ -320,11 +326,8 @@ def _after_flush(session: Session, _context: Any) -> None:
         if verb == "edit" and not changes:
             continue
         hidden = {one.name for one in model.__fields__.values() if one.sensitive}
-        rows.append(
-            _row(
-                model.__tablename__, record.id, verb, {name: ["…", "…"] if name in hidden else list(pair) for name, pair in changes.items()}
-            )
-        )
+        told = {name: ["…", "…"] if name in hidden else list(pair) for name, pair in changes.items()}
+        rows.append(_row(model.__tablename__, record.id, verb, told, _whole(record, verb, changes)))
         if verb != "edit" or not changes.keys().isdisjoint(search_fields(model)):
             by_model.setdefault(model, ([], []))[verb == "delete"].append(record)
     if rows:
@@ -386,41 +389,14 @@ def _after_rollback(session: Session, ended: Any) -> None:
         memo["uncommitted"] = True
 
 
-# -- seal -------------------------------------------------------------------------------------------------------------
-
-
-def seal(limit: int = 5000) -> int:
-    """Give committed rows their consecutive seal number and hash; returns how many.
-
-    PostgreSQL commits ids out of order, so rows of transactions that may still be open are left for the next time.
-    """
-    session = db.session()
-    if not db.is_sqlite:
-        session.execute(text("SELECT pg_advisory_xact_lock(7216001)"))
-    query = select(journal).where(journal.c.seal.is_(None)).order_by(journal.c.id).limit(limit)
-    if not db.is_sqlite:
-        query = query.where(journal.c.tx < literal_column("pg_snapshot_xmin(pg_current_snapshot())::text::bigint"))
-    rows = session.execute(query).mappings().all()
-    if not rows:
-        return 0
-    last = session.execute(
-        select(journal.c.seal, journal.c.hash).where(journal.c.seal.is_not(None)).order_by(journal.c.seal.desc()).limit(1)
-    ).first()
-    number, chain = (last.seal, last.hash) if last else (0, "")
-    for row in rows:
-        number += 1
-        chain = row_hash(row, number, chain)
-        session.execute(update(journal).where(journal.c.id == row["id"]).values(seal=number, hash=chain))
-    return len(rows)
-
-
-def row_hash(row: Any, number: int, before: str) -> str:
-    """SHA-256 over the row's facts, its seal number and the hash of the row sealed before it."""
-    facts = [
-        row["id"], row["tx"], row["batch_id"], row["at"], row["user_id"], row["behalf_id"], row["door"], row["address"],
-        row["request_id"], row["model"], row["record_id"], row["verb"], row["changes"],
-    ]  # fmt: skip
-    return hashlib.sha256(f"{before}\n{number}\n{canonical(facts)}".encode()).hexdigest()
+def _whole(record: Any, verb: str, changes: dict[str, Any]) -> int | None:
+    """Of a line the id of the record that it was part of before this change, or is when it was not there yet."""
+    link = part_of(type(record))
+    if link is None:
+        return None
+    if verb == "edit" and link.name in changes:
+        return changes[link.name][0]
+    return link.get(record)
 
 
 def history(model: type, record_id: int, limit: int = 100) -> list[Any]:

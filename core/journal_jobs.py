@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.db import db
 from core.jobs import job
-from core.journal import seal
+from core.seal import seal
 
 
 @job(every="1 minute", system=True)

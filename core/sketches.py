@@ -10,7 +10,7 @@ from sqlalchemy import inspect, text
 from core import hooks, journal, search
 from core.db import db, put_rows
 from core.guard import check_writes
-from core.model import Model, fields_of
+from core.model import Model, fields_of, part_of
 from core.numbering import is_gapless, rehearsing
 from core.sketch import Sketch
 
@@ -54,7 +54,9 @@ def store(model: Any, sketches: Sequence[Sketch]) -> None:
     if rehearsing.get():
         # Taken back at once, and neither journal nor index refuses anything.
         return
-    journal.write_many((model.__tablename__, one.id, "create", values) for one, values in changes.items())
+    link = part_of(model)
+    rows = ((model.__tablename__, one.id, "create", values, link.get(one) if link else None) for one, values in changes.items())
+    journal.write_many(rows)
     searched = [(one, one.kind.name) for one in search.search_fields(model).values()]
     if searched:
         texts = [search.words_of((one.get(sketch), kind) for one, kind in searched) for sketch in sketches]

@@ -11,7 +11,8 @@ from core.context import Actor, acting
 from core.db import db
 from core.job_list import job_status
 from core.jobs import forget_old_jobs, run_jobs
-from core.journal import journal, seal, write
+from core.journal import journal, write
+from core.seal import seal
 
 
 @pytest.mark.postgres

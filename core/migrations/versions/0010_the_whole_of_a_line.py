@@ -1,0 +1,20 @@
+"""The journal says which record a line is part of."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "core_0010"
+down_revision = "core_0005"
+SOME = sa.text("part_of_id IS NOT NULL")
+
+
+def upgrade():
+    op.add_column("core_journal", sa.Column("part_of_id", sa.Integer(), nullable=True))
+    op.create_index(
+        "ix_core_journal_model_part", "core_journal", ["model", "part_of_id", "id"], postgresql_where=SOME, sqlite_where=SOME
+    )
+
+
+def downgrade():
+    op.drop_index("ix_core_journal_model_part", "core_journal")
+    op.drop_column("core_journal", "part_of_id")
