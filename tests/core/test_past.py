@@ -71,7 +71,7 @@ def test_what_a_record_was_at_each_moment_is_what_was_seen_then(app, acting_as, 
         db.session.commit()
         with batch("made"):
             made = records(model_of("crm_client")).create({"name": "Far Hills", "x_shoe_size": 40})
-        other = records(model_of("crm_client")).create({"name": "Other"})
+            other = records(model_of("crm_client")).create({"name": "Other"})
         client_id, other_id = made.id, other.id
         seen = [stand(client_id)]
         for _number in range(14):
