@@ -115,6 +115,7 @@ def record_page(form: RecordForm, *, next_url: str = "") -> SimpleNamespace:
         notes=[],
         history_url="",
         why_url="",
+        past_url="",
         share_url="",
         stamp=[],
         actions=[],
@@ -148,6 +149,7 @@ def record_page(form: RecordForm, *, next_url: str = "") -> SimpleNamespace:
     page.notes = _notes(form)
     page.history_url = f"{here}/_history"
     page.why_url = f"{here}/_why"
+    page.past_url = f"{here}/_past"
     page.share_url = f"{here}/_share" if shareable(model) and may("share", record) else ""
     page.stamp = _stamp(record)
     return page

@@ -253,6 +253,7 @@ def register(app: Flask) -> None:
     from core.web.job_pages import job_pages
     from core.web.key_pages import key_pages
     from core.web.pages import pages
+    from core.web.past_pages import past_pages
     from core.web.right_pages import right_pages
     from core.web.screens import screens
     from core.web.settings_pages import settings_pages
@@ -265,5 +266,5 @@ def register(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     of_rights = (share_pages, right_pages, why_pages, view_as)
     of_files = (job_pages, exports, imports)
-    for blueprint in (pages, account_pages, key_pages, find_page, settings_pages, *of_files, bulk_pages, *of_rights, screens):
+    for blueprint in (pages, account_pages, key_pages, find_page, settings_pages, *of_files, bulk_pages, *of_rights, past_pages, screens):
         app.register_blueprint(blueprint)

@@ -1,0 +1,95 @@
+"""Bringing a record back to what it was: single fields, lines that were dropped, or all of it, through the same gate as any edit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import select
+
+from core.db import db
+from core.errors import Conflict, Refused
+from core.i18n import gettext as _
+from core.journal import batch, journal
+from core.model import fields_of
+from core.past import Past, Values, parts_of, pasts, values_of
+from core.records import records
+from core.rules import may
+from core.undo import bring_back
+
+Line = tuple[str, int]
+"""(table, id) of a line."""
+
+
+def differing(model: type, then: Values, here: Values) -> list[str]:
+    """Names of fields whose values were others; what the house keeps itself and what is no field any more are left out."""
+    known = fields_of(model)
+    names = [name for name in dict.fromkeys((*then, *here)) if name in known and then.get(name) != here.get(name)]
+    return [name for name in names if not known[name].system and known[name].kind.name != "formula"]
+
+
+def restore(record: Any, row: int, names: Collection[str] | None = None, lines: Collection[Line] | None = None) -> int:
+    """Make ``record`` what it was after this row of the journal; of its fields only ``names``, of its lines only ``lines``.
+
+    None means all that the acting person may write. Returns how many things were changed: fields, and lines. Never commits.
+    Raises `Refused`, `Invalid` when a value of then cannot be stored any more, `Conflict` when a line cannot come back.
+    """
+    model = type(record)
+    parts = parts_of(model)
+    newest = db.session.execute(select(journal.c.id).order_by(journal.c.id.desc()).limit(1)).scalar_one()
+    then, here = pasts(model, record.id, [row, newest], parts)
+    if then.values is None or here.values is None:
+        raise Conflict(_("The record did not exist then, so it cannot be made what it was."))
+    with batch(_("Made what it was: %(title)s", title=str(record))):
+        count = _fields(model, record, then.values, here.values, names)
+        for other, link in parts:
+            count += _lines(other, link.name, then, here, lines, record)
+    return count
+
+
+def _fields(model: type, record: Any, then: Values, here: Values, names: Collection[str] | None) -> int:
+    gate, known = records(model), fields_of(model)
+    changed = differing(model, then, here)
+    wanted = [name for name in changed if (gate.writable(name, known[name]) is None if names is None else name in names)]
+    if wanted:
+        gate.edit(record, {name: then.get(name) for name in wanted})
+    return len(wanted)
+
+
+def _lines(other: Any, link: str, then: Past, here: Past, lines: Collection[Line] | None, record: Any) -> int:
+    gate, table, count = records(other), other.__tablename__, 0
+    before, after = then.parts.get(other, {}), here.parts.get(other, {})
+    chosen = [one for one in sorted({*before, *after}) if before.get(one) != after.get(one) and (lines is None or (table, one) in lines)]
+    gone = [one for one in chosen if one not in after]
+    if gone:
+        _come_back(other, gone, record)
+    stored = {one.id: one for one in gate.many(chosen)}
+    for one in chosen:
+        if one not in stored:
+            raise Refused(_("A line of then is out of your reach, so nothing was changed."))
+        if one not in before:
+            gate.delete(stored[one])
+        else:
+            present = values_of(stored[one])
+            names = [name for name in differing(other, before[one], present) if gate.writable(name, fields_of(other)[name]) is None]
+            if names:
+                gate.edit(stored[one], {name: before[one].get(name) for name in names})
+        count += 1
+    return count
+
+
+def _come_back(other: Any, ids: list[int], record: Any) -> None:
+    """Lines that were deleted, under their own numbers; those that moved to another record are moved back by an edit."""
+    there = set(db.session.execute(select(other.id).where(other.id.in_(ids)), execution_options={"mortise_rules": False}).scalars())
+    wanted = [one for one in ids if one not in there]
+    if not wanted:
+        return
+    for verdict in (may("create", other), may("edit", record)):
+        if not verdict:
+            raise Refused(_("You may not bring back lines here."), verdict)
+    query = select(journal).where(
+        journal.c.model == other.__tablename__, journal.c.record_id.in_(wanted), journal.c.verb == "delete"
+    )
+    rows = {row.record_id: row for row in db.session.execute(query.order_by(journal.c.id))}
+    if clashes := bring_back([rows[one] for one in wanted if one in rows]):
+        raise Conflict(clashes[0].sentence)
