@@ -87,6 +87,8 @@ class JournalRow(FabModel):
     """Of a line the record that it is, or until this change was, a part of: what finds lines that are gone."""
     changes: Mapped[str] = mapped_column(Text, nullable=False)
     """Canonical JSON: ``{field: [old, new]}``; of a deletion the whole row, ``{column: [value, null]}``."""
+    digest: Mapped[str | None] = mapped_column(String(64), nullable=True)
+    """SHA-256 of ``changes`` once they were erased for privacy (`core.journal_keep.erase`); they are ``{}`` then."""
 
 
 journal, batches = JournalRow.__table__, Batch.__table__

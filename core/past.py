@@ -36,6 +36,8 @@ class Moment:
     at: datetime
     user_id: int | None
     batch_id: int
+    erased: bool
+    """What was before it has been erased from the journal, so that earlier states are told as far as they are known."""
 
 
 @dataclass(slots=True)
@@ -55,7 +57,7 @@ def parts_of(model: type) -> list[tuple[type, Field]]:
 
 def moments(model: type, record_id: int, parts: Sequence[tuple[type, Field]] = ()) -> list[Moment]:
     """The changes of a record and its lines, oldest first; one statement. What one save has written is one moment."""
-    columns = (journal.c.id, journal.c.at, journal.c.user_id, journal.c.batch_id)
+    columns = (journal.c.id, journal.c.at, journal.c.user_id, journal.c.batch_id, journal.c.digest)
     own = select(*columns).where(journal.c.model == model.__tablename__, journal.c.record_id == record_id, journal.c.verb.in_(WRITES))
     lines = [
         select(*columns).where(journal.c.model == other.__tablename__, journal.c.part_of_id == record_id, journal.c.verb.in_(WRITES))
@@ -66,7 +68,7 @@ def moments(model: type, record_id: int, parts: Sequence[tuple[type, Field]] = (
     found: list[Moment] = []
     for row in rows:
         if not found or found[-1].batch_id != row.batch_id:
-            found.append(Moment(row.id, row.at, row.user_id, row.batch_id))
+            found.append(Moment(row.id, row.at, row.user_id, row.batch_id, row.digest is not None))
     return found[::-1]
 
 

@@ -148,6 +148,9 @@ class _Work:
         for row in rows:
             if row.model not in models() and row.verb in ("create", "edit", "delete"):
                 self.clash(row, "", _("The addon of this record is gone."))
+            elif row.digest is not None and row.verb != "create":
+                self.clash(row, "", _("What this was before has been erased from the journal."))
+        known = [row for row in known if row.digest is None or row.verb == "create"]
         self.bring_back([row for row in known if row.verb == "delete"])
         self.set_back([row for row in known if row.verb == "edit"])
         self.take_away([row for row in known if row.verb == "create"])

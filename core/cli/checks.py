@@ -26,8 +26,11 @@ def commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     check = add(
         "check",
         "does the code hold together? addons, hooks, views, models and migrations; stops at what is broken and names it",
-        "  run.py check          what a developer runs before a commit, and an operator after new code",
+        "  run.py check          what a developer runs before a commit, and an operator after new code\n"
+        "  run.py check journal  has anything been altered, taken out of or put into the journal? ends with 1 and names it",
     )
+    check.add_argument("what", nargs="?", choices=["journal"], help="the journal instead of the code")
+    check.add_argument("--head", default="", metavar="NUMBER:HASH", help="with journal: what an earlier check has told, to be there still")
     check.add_argument(
         "--no-tables", action="store_true", help="leave out whether migrations make what the models ask for (a second or two)"
     )
@@ -84,7 +87,28 @@ def _bench(chosen: Any) -> int:
     return status
 
 
+def _check_journal(head: str) -> int:
+    from core.cli import Stop
+    from core.cli.house import house
+    from core.journal_keep import check
+
+    number, _colon, chain = head.partition(":")
+    if head and not (number.isascii() and number.isdigit() and len(chain) == 64):
+        raise Stop("--head takes what an earlier check has told, like 4711:9f86d0… (64 hexadecimal digits).", 2)
+    with house():
+        found = check((int(number), chain) if head else None)
+    for sentence in found.faults:
+        print(f"  ✗ {sentence}")
+    told = f"{found.rows:,} rows, {found.removed:,} taken out, {found.erased:,} emptied, {found.unsealed:,} not sealed yet"
+    print(f"{'The journal is whole' if found.fine else 'The journal was tampered with'}: {told}.")
+    if found.head[0]:
+        print(f"Head: {found.head[0]}:{found.head[1]}")
+    return 0 if found.fine else 1
+
+
 def _check(chosen: Any) -> int:
+    if chosen.what == "journal":
+        return _check_journal(chosen.head)
     from core.addons import addons, broken
     from core.cli.house import connected
     from core.migrate import status

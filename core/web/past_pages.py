@@ -114,6 +114,7 @@ def _moment(known: list[Moment], place: int, names: dict[int, str]) -> SimpleNam
     return SimpleNamespace(
         place=place, row=one.row, when=when, full=local(one.at).strftime("%Y-%m-%d %H:%M:%S"),
         who=names.get(one.user_id or 0) or _("The system"), now=place == len(known) - 1,
+        erased=any(later.erased for later in known[place + 1 :]),
     )  # fmt: skip
 
 

@@ -1,0 +1,221 @@
+"""Keeping the journal: is its chain whole, taking old segments out, and erasing one record's values for privacy.
+
+Whatever is taken out or erased leaves a row of its own, which no removal takes along; the check leans on those rows.
+Source: S1-103, S2-37, D19.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import delete, func, select, update
+
+from core.context import actor, now
+from core.db import db
+from core.errors import Conflict, Refused
+from core.i18n import gettext as _
+from core.journal import batches, canonical, journal, write
+from core.model import links_to
+from core.rules import rights
+from core.seal import digest_of, row_hash
+
+REMOVED, ERASED = "journal-removed", "journal-erased"
+KEPT = (REMOVED, ERASED)
+CHUNK = 5_000
+MOST_FAULTS = 20
+
+
+@dataclass(slots=True)
+class Checked:
+    """What a check of the journal has found."""
+
+    rows: int = 0
+    unsealed: int = 0
+    removed: int = 0
+    erased: int = 0
+    head: tuple[int, str] = (0, "")
+    """Number and hash of the newest sealed row: written down elsewhere, they prove later that nothing before was altered."""
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def fine(self) -> bool:
+        """Nothing was altered, taken out or put in."""
+        return not self.faults
+
+
+def check(head: tuple[int, str] | None = None) -> Checked:
+    """Walk the chain from its first row to its newest; names up to twenty rows that were altered, taken out or put in unseen.
+
+    ``head`` is the number and hash that an earlier check has told: what has been written anew since then, chain and all, differs.
+    """
+    found = Checked(unsealed=db.session.execute(select(func.count()).where(journal.c.seal.is_(None))).scalar_one())
+    gaps, erased = _told()
+    number, chain = 0, ""  # None as the hash of a row that is missing: what follows cannot be compared with it
+    for row in _sealed():
+        if row["seal"] != number + 1:
+            number, chain = _over(found, gaps, number, chain, row)
+        number = row["seal"]
+        if chain is not None and row_hash(row, number, chain) != row["hash"]:
+            _fault(found, _("Row %(id)s (seal %(seal)s, %(model)s %(record)s) is not as it was sealed.", **_named(row)))
+        elif row["digest"] is not None:
+            found.erased += 1
+            if row["changes"] != "{}" or row["id"] not in erased:
+                sentence = _("Row %(id)s (seal %(seal)s, %(model)s %(record)s) was emptied, and no entry says so.", **_named(row))
+                _fault(found, sentence)
+        # Going on from what is stored: one altered row is one fault, not all that follow.
+        chain = row["hash"]
+        found.rows += 1
+        if head is not None and number == head[0] and chain != head[1]:
+            _fault(found, _("The chain has been written anew: seal %(seal)s had another hash.", seal=number))
+    found.head = (number, chain or "")
+    if head is not None and head[0] > number:
+        _fault(found, _("The rows after seal %(seal)s are missing.", seal=number))
+    elif number < max((gap["to"] for gap in gaps.values()), default=0):
+        _fault(found, _("The rows after seal %(seal)s are missing.", seal=number))
+    return found
+
+
+def _named(row: Any) -> dict[str, Any]:
+    return {"id": row["id"], "seal": row["seal"], "model": row["model"], "record": row["record_id"]}
+
+
+def _fault(found: Checked, sentence: str) -> None:
+    if len(found.faults) < MOST_FAULTS:
+        found.faults.append(sentence)
+
+
+def _over(found: Checked, gaps: dict[int, Any], number: int, chain: str | None, row: Any) -> tuple[int, str | None]:
+    """Step over what was taken out with an entry; what is missing without one is a fault."""
+    while number + 1 < row["seal"] and (gap := gaps.get(number + 1)) is not None:
+        number, chain = gap["to"], gap["hash"]
+        found.removed += gap["count"]
+    if number + 1 != row["seal"]:
+        _fault(found, _("Rows %(first)s to %(last)s (by seal) are missing, and no entry says so.", first=number + 1, last=row["seal"] - 1))
+        chain = None
+    return number, chain
+
+
+def _told() -> tuple[dict[int, Any], set[int]]:
+    """(what was taken out, by its first seal; ids of emptied rows), by the journal's own entries."""
+    gaps: dict[int, Any] = {}
+    erased: set[int] = set()
+    query = select(journal.c.verb, journal.c.changes).where(journal.c.model == journal.name, journal.c.verb.in_(KEPT))
+    for row in db.session.execute(query.order_by(journal.c.id)):
+        facts = json.loads(row.changes)
+        if row.verb == REMOVED:
+            for gap in facts["segments"]:
+                gaps[gap["from"]] = gap
+        else:
+            erased.update(facts["rows"])
+    return gaps, erased
+
+
+def _sealed() -> Iterator[Any]:
+    last = 0
+    while True:
+        query = select(journal).where(journal.c.seal > last).order_by(journal.c.seal).limit(CHUNK)
+        rows = db.session.execute(query).mappings().all()
+        if not rows:
+            return
+        yield from rows
+        last = rows[-1]["seal"]
+
+
+# -- taking out -----------------------------------------------------------------------------------------------------------
+
+
+def _only_the_highest() -> None:
+    if not actor().system and rights().level != "system_administrator":
+        raise Refused(_("Only a system administrator may take entries out of the journal."))
+
+
+def removable(before: datetime) -> tuple[int, int]:
+    """(number of rows, highest seal) that `remove` would take out: whole and sealed, older than ``before`` (UTC)."""
+    first = select(func.min(journal.c.id)).where((journal.c.at >= before) | journal.c.seal.is_(None)).scalar_subquery()
+    bound = select(func.max(journal.c.seal)).where(journal.c.id < func.coalesce(first, 2**62))
+    # The newest sealed row stays: the next number goes on from it.
+    newest = db.session.execute(select(func.max(journal.c.seal))).scalar() or 0
+    top = min(db.session.execute(bound).scalar() or 0, newest - 1)
+    rows = select(func.count()).where(journal.c.seal <= top, journal.c.verb.not_in(KEPT))
+    return db.session.execute(rows).scalar_one(), top
+
+
+def remove(before: datetime, archive: Path | None = None) -> int:
+    """Take all sealed rows older than ``before`` (UTC) out, into the file ``archive`` first if one is given; returns how many.
+
+    What remains is an entry with range, count and hash of each segment. Never commits. Raises `Refused` for anybody but a system
+    administrator and `Conflict` when there is nothing so old, or the file exists.
+    """
+    _only_the_highest()
+    count, top = removable(before)
+    if not count:
+        raise Conflict(_("There is nothing so old in the journal."))
+    segments, lines = [], []
+    last = 0
+    for row in _sealed():
+        if row["seal"] > top:
+            break
+        if row["verb"] in KEPT:
+            last = 0
+            continue
+        lines.append(row)
+        if not last or row["seal"] != last + 1:
+            segments.append({"from": row["seal"], "count": 0, "first": row["at"], "to": 0, "hash": "", "last": row["at"]})
+        segments[-1] |= {"to": row["seal"], "hash": row["hash"], "last": row["at"], "count": segments[-1]["count"] + 1}
+        last = row["seal"]
+    name = _archived(archive, lines) if archive is not None else None
+    db.session.execute(delete(journal).where(journal.c.seal <= top, journal.c.verb.not_in(KEPT)))
+    left = select(journal.c.batch_id).where(journal.c.batch_id == batches.c.id).exists()
+    db.session.execute(delete(batches).where(batches.c.at < before, ~left))
+    write(journal.name, 0, REMOVED, {"segments": segments, "archive": name})
+    return count
+
+
+def _archived(path: Path, rows: list[Any]) -> str:
+    """The rows as JSON lines, packed, in a new file that only its owner may read."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise Conflict(_("The file %(name)s exists already; choose another name.", name=path.name)) from None
+    with os.fdopen(number, "wb") as raw, gzip.open(raw, "wt", encoding="utf-8") as stream:
+        for row in rows:
+            stream.write(canonical(dict(row)) + "\n")
+    return path.name
+
+
+# -- erasing --------------------------------------------------------------------------------------------------------------
+
+
+def erase(model: type, record_id: int) -> int:
+    """Empty what the journal has kept of one record and its lines, for privacy; returns the number of rows.
+
+    The rows stay, with a digest of what they said, so that the chain holds; who did something when is still told. Of a record
+    that is there, the newest values are in its own row and not touched. Never commits. Raises `Refused` for anybody below an
+    administrator, and `Conflict` when rows are not sealed yet or there is nothing to erase.
+    """
+    if not actor().system and rights().level not in ("administrator", "system_administrator"):
+        raise Refused(_("Only an administrator may erase values from the journal."))
+    where = (journal.c.model == model.__tablename__) & (journal.c.record_id == record_id)
+    for other, link in links_to(model):
+        if link.part_of:
+            where |= (journal.c.model == other.__tablename__) & (journal.c.part_of_id == record_id)
+    rows = db.session.execute(select(journal.c.id, journal.c.changes, journal.c.seal).where(where, journal.c.digest.is_(None))).all()
+    if any(row.seal is None for row in rows):
+        raise Conflict(_("The newest entries are not sealed yet. Please try again in a minute."))
+    rows = [row for row in rows if row.changes != "{}"]
+    if not rows:
+        raise Conflict(_("The journal has kept no values of this record."))
+    for row in rows:
+        emptied = {"changes": "{}", "digest": digest_of(row.changes)}
+        db.session.execute(update(journal).where(journal.c.id == row.id).values(emptied))
+    about = {"model": model.__tablename__, "record": record_id, "rows": [row.id for row in rows], "at": now()}
+    write(journal.name, 0, ERASED, about)
+    return len(rows)
