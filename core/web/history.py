@@ -13,7 +13,7 @@ from core.context import local, now
 from core.db import db
 from core.i18n import gettext as _
 from core.i18n import ngettext, t
-from core.journal import batches, journal
+from core.journal import batches
 from core.model import fields_of, model_label, models
 from core.records import titles
 from core.rules import may, visible_ids
@@ -33,6 +33,8 @@ ICONS = {
     "session-end": "logout",
     "api-key": "key",
     "api-key-end": "key-off",
+    "journal-removed": "archive",
+    "journal-erased": "eraser",
 }
 MOST_CHANGES = 8
 QUIET = {"mortise_rules": False}
@@ -53,6 +55,8 @@ def verb_words() -> dict[str, str]:
         "session-end": _("ended sessions"),
         "api-key": _("made an API key"),
         "api-key-end": _("deleted an API key"),
+        "journal-removed": _("took old entries out of the journal"),
+        "journal-erased": _("erased values from the journal"),
     }
 
 
@@ -78,7 +82,8 @@ def people(ids: Any) -> dict[int, str]:
     return dict(db.session.execute(select(User.id, User.name).where(User.id.in_(wanted)), execution_options=QUIET).all())
 
 
-def _facts(row: Any) -> dict[str, Any]:
+def facts_of(row: Any) -> dict[str, Any]:
+    """What a row of the journal says: ``{field: [old, new]}``, or facts of what is no change."""
     try:
         found = json.loads(row.changes)
     except ValueError:
@@ -120,7 +125,7 @@ def history_page(view: View, record: Any, limit: int) -> SimpleNamespace:
     rows = history(view.model, record.id, limit + 1)
     older, rows = len(rows) > limit, rows[:limit]
     names, fields = people(row.user_id for row in rows), view.fields()
-    facts = [_facts(row) for row in rows]
+    facts = [facts_of(row) for row in rows]
     linked = linked_in(fields, facts)
     undone = _undone({row.batch_id for row in rows})
     may_undo = bool(may("edit", record))
@@ -145,44 +150,7 @@ def _undone(ids: set[int]) -> set[int]:
     return set(rows.scalars())
 
 
-def journal_page(query: dict[str, str], url: str, size: int = 30) -> SimpleNamespace:
-    """The journal of the house by batches, newest first, paged by batch id."""
-    model, verb = query.get("model", ""), query.get("verb", "")
-    before = (
-        int(query["before"])
-        if query.get("before", "").isascii() and query.get("before", "").isdigit() and len(query["before"]) < 16
-        else None
-    )
-    within = select(journal.c.batch_id).distinct().order_by(journal.c.batch_id.desc()).limit(size + 1)
-    if model in models():
-        within = within.where(journal.c.model == model)
-    if verb in verb_words():
-        within = within.where(journal.c.verb == verb)
-    if before:
-        within = within.where(journal.c.batch_id < before)
-    ids = list(db.session.execute(within).scalars())
-    older, ids = len(ids) > size, ids[:size]
-    heads = {row.id: row for row in db.session.execute(select(batches).where(batches.c.id.in_(ids or [0])))}
-    rows = db.session.execute(
-        select(journal).where(journal.c.batch_id.in_(ids or [0])).order_by(journal.c.id.desc()).limit(size * 20)
-    ).all()
-    made = _batches(ids, heads, rows)
-    kept = {name: value for name, value in (("model", model), ("verb", verb)) if value}
-    from core.web.lists import address
-
-    return SimpleNamespace(
-        batches=made,
-        url=url,
-        model=model,
-        verb=verb,
-        verbs=list(verb_words().items())[:3],
-        models=sorted(((table, model_label(one, many=True)) for table, one in models().items()), key=lambda pair: pair[1]),
-        next_url=address(url, **kept, before=ids[-1]) if older else "",
-        first_url=address(url, **kept) if before else "",
-    )
-
-
-def _batches(ids: list[int], heads: dict[int, Any], rows: list[Any]) -> list[SimpleNamespace]:
+def batch_blocks(ids: list[int], heads: dict[int, Any], rows: list[Any]) -> list[SimpleNamespace]:
     names = people([row.user_id for row in heads.values()])
     by_model: dict[str, list[Any]] = {}
     for row in rows:
@@ -190,15 +158,15 @@ def _batches(ids: list[int], heads: dict[int, Any], rows: list[Any]) -> list[Sim
     drawn: dict[int, list[SimpleNamespace]] = {}
     for table, mine in by_model.items():
         model = models().get(table)
-        for row, event in zip(mine, _events(model, mine), strict=True):
+        for row, event in zip(mine, events(model, mine), strict=True):
             event.at = row.id
             drawn.setdefault(row.batch_id, []).append(event)
     found = []
     for number in ids:
-        head, events = heads.get(number), sorted(drawn.get(number, []), key=lambda one: -one.at)
+        head, told = heads.get(number), sorted(drawn.get(number, []), key=lambda one: -one.at)
         if head is None:
             continue
-        more = len(events) - MOST_CHANGES
+        more = len(told) - MOST_CHANGES
         found.append(
             SimpleNamespace(
                 who=names.get(head.user_id) or _("The system"),
@@ -208,17 +176,17 @@ def _batches(ids: list[int], heads: dict[int, Any], rows: list[Any]) -> list[Sim
                 full=local(head.at).strftime("%Y-%m-%d %H:%M:%S"),
                 time=f"{day_label(head.at)} {local(head.at).strftime('%H:%M')}",
                 undone=head.undone_by is not None,
-                undo_url=f"/undo/{number}" if any(one.verb in ("create", "edit", "delete") for one in events) else "",
-                events=events[:MOST_CHANGES],
+                undo_url=f"/undo/{number}" if any(one.verb in ("create", "edit", "delete") for one in told) else "",
+                events=told[:MOST_CHANGES],
                 more=ngettext("and %(count)s more", "and %(count)s more", more) if more > 0 else "",
             )
         )
     return found
 
 
-def _events(model: type | None, rows: list[Any]) -> list[SimpleNamespace]:
+def events(model: type | None, rows: list[Any]) -> list[SimpleNamespace]:
     """The journal rows of one model as events; a fixed number of statements."""
-    facts = [_facts(row) for row in rows]
+    facts = [facts_of(row) for row in rows]
     fields = fields_of(model) if model is not None else {}
     fields = {name: one for name, one in fields.items() if not one.sensitive}
     linked = linked_in(fields, facts)

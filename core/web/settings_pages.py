@@ -1,4 +1,4 @@
-"""Pages of administrators: overview, addons with the preview of what falls asleep, the firm's settings, the journal."""
+"""Pages of administrators: overview, addons with the preview of what falls asleep, the firm's settings."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from core.errors import Invalid, Missing, Refused
 from core.i18n import LANGUAGES, listed, ngettext, t
 from core.i18n import gettext as _
 from core.settings import declared_settings, set_setting, setting
-from core.web import field_pages, option_pages
-from core.web.history import journal_page
+from core.web import field_pages, journal_pages, option_pages
 from core.web.menu import COLOURS, is_administrator, settings_groups
 from core.web.shell import drawn, say
 
 settings_pages = Blueprint("settings", __name__, url_prefix="/settings")
 field_pages.add_to(settings_pages)
 option_pages.add_to(settings_pages)
+journal_pages.add_to(settings_pages)
 
 
 @settings_pages.before_request
@@ -171,7 +171,7 @@ def _preview(name: str) -> SimpleNamespace:
     )
 
 
-# -- the firm, the journal ------------------------------------------------------------------------------------------------
+# -- the firm -------------------------------------------------------------------------------------------------------------
 
 
 @settings_pages.route("/firm", methods=["GET", "POST"])
@@ -214,9 +214,3 @@ def _must_edit_settings() -> None:
     verdict = may("edit", Setting)
     if not verdict:
         raise Refused(_("You may not change the settings."), verdict)
-
-
-@settings_pages.get("/journal")
-def journal() -> str:
-    """Every change of the house."""
-    return render_template("journal.html", page=journal_page(request.args.to_dict(), "/settings/journal"))

@@ -1,0 +1,150 @@
+"""Questions to the journal: by person, time, door, action, kind of record, record, field and value; for its page, its file, its API.
+
+Source: S1-101, S1-102.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Text, cast, func, select
+from sqlalchemy.dialects.postgresql import JSONB
+
+from core.context import actor, zone_of
+from core.db import db
+from core.errors import Broken
+from core.fields import LARGEST_ID
+from core.i18n import gettext as _
+from core.journal import journal
+from core.model import fields_of, models
+from core.rules import may, rights
+
+NAMES = ("model", "record", "person", "verb", "door", "batch", "since", "until", "field", "value")
+CHUNK = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is looked for; None and empty mean anything."""
+
+    model: str = ""
+    record: int | None = None
+    person: int | None = None
+    verb: str = ""
+    door: str = ""
+    batch: int | None = None
+    since: date | None = None
+    """Days in the acting person's zone, both counted in."""
+    until: date | None = None
+    field: str = ""
+    value: str = ""
+    """A piece of an old or new value of ``field``, as it is stored."""
+
+    def where(self) -> list[Any]:
+        """The conditions on rows of the journal."""
+        columns = journal.c
+        found = [
+            columns[name] == value
+            for name, value in (
+                ("model", self.model), ("record_id", self.record), ("user_id", self.person), ("verb", self.verb), ("door", self.door),
+                ("batch_id", self.batch),
+            )
+            if value not in ("", None)
+        ]  # fmt: skip
+        if self.since:
+            found.append(columns.at >= _midnight(self.since))
+        if self.until:
+            found.append(columns.at < _midnight(self.until + timedelta(days=1)))
+        if self.field:
+            found.append(columns.changes.contains(f'"{self.field}":[', autoescape=True))
+        if self.value:
+            # As JSON spells it, so that quotation marks and backslashes are found too.
+            found.append(_pair(self.field).contains(json.dumps(self.value, ensure_ascii=False)[1:-1], autoescape=True))
+        return found
+
+
+def _pair(name: str) -> Any:
+    """Old and new value of one field, as JSON text."""
+    if db.is_sqlite:
+        return func.json_extract(journal.c.changes, f'$."{name}"', type_=Text)
+    return func.jsonb_extract_path_text(cast(journal.c.changes, JSONB), name, type_=Text)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=zone_of(actor().zone)).astimezone(UTC).replace(tzinfo=None)
+
+
+def question(words: Mapping[str, str]) -> Question:
+    """The question of an address; raises `Broken` with a sentence about the first part that means nothing.
+
+    A value is looked for in a field that the person may see only, or a search would tell what the answer hides.
+    """
+    asked = Question(
+        model=_word(words, "model", 80), record=_number(words, "record"), person=_number(words, "person"), verb=_word(words, "verb", 20),
+        door=_word(words, "door", 20), batch=_number(words, "batch", 2**53), since=_day(words, "since"), until=_day(words, "until"),
+        field=_word(words, "field", 80), value=(words.get("value") or "").strip()[:200].replace("\0", ""),
+    )  # fmt: skip
+    if asked.value and not (asked.model and asked.field):
+        raise Broken(_("To look for a value, choose the kind of record and the field, too."))
+    model = models().get(asked.model)
+    if asked.field and (not re.fullmatch(r"[a-z][a-z0-9_]*", asked.field) or (model is not None and not _seen(model, asked.field))):
+        raise Broken(_("There is no field “%(name)s”.", name=asked.field[:60]))
+    return asked
+
+
+def _seen(model: Any, name: str) -> bool:
+    """May the acting person see values of this field? Those of fields that are gone are open to whoever may open the journal."""
+    if not may("read", model):
+        return False
+    return name in rights().fields_seen(model) or name not in fields_of(model)
+
+
+def _word(words: Mapping[str, str], name: str, longest: int) -> str:
+    return (words.get(name) or "").strip()[:longest].replace("\0", "")
+
+
+def _number(words: Mapping[str, str], name: str, largest: int = LARGEST_ID) -> int | None:
+    text = (words.get(name) or "").strip()
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 17 and int(text) <= largest):
+        raise Broken(_("“%(name)s” takes a number.", name=name))
+    return int(text)
+
+
+def _day(words: Mapping[str, str], name: str) -> date | None:
+    text = (words.get(name) or "").strip()
+    if not text:
+        return None
+    try:
+        found = date.fromisoformat(text)
+    except ValueError:
+        raise Broken(_("“%(name)s” takes a day like 2026-05-31.", name=name)) from None
+    if not 1970 <= found.year <= 9000:
+        raise Broken(_("“%(name)s” takes a day like 2026-05-31.", name=name))
+    return found
+
+
+def batches_of(asked: Question, before: int | None, limit: int) -> list[int]:
+    """Numbers of the newest batches that hold a row of the answer, below ``before``, newest first."""
+    found = select(journal.c.batch_id).where(*asked.where()).distinct().order_by(journal.c.batch_id.desc()).limit(limit)
+    if before:
+        found = found.where(journal.c.batch_id < before)
+    return list(db.session.execute(found).scalars())
+
+
+def rows_of(asked: Question, before: int | None = None, limit: int | None = None) -> Iterator[Any]:
+    """The rows of the answer, newest first, read in chunks."""
+    left, last = limit, before
+    while left is None or left > 0:
+        query = select(journal).where(*asked.where()).order_by(journal.c.id.desc()).limit(min(CHUNK, left or CHUNK))
+        rows = db.session.execute(query.where(journal.c.id < last) if last else query).all()
+        yield from rows
+        if len(rows) < CHUNK:
+            return
+        last, left = rows[-1].id, None if left is None else left - len(rows)

@@ -1,0 +1,209 @@
+"""The journal of the house on screens: its questions, the answer as a file, the check, and what is taken out or erased."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+from flask import Blueprint, Response, current_app, redirect, render_template, request
+from sqlalchemy import func, select
+
+from core import journal_keep
+from core.context import actor, local, now, today, zone_of
+from core.db import db
+from core.errors import Broken, Problem, Refused
+from core.i18n import gettext as _
+from core.i18n import ngettext
+from core.journal import JournalRow, batches, journal
+from core.journal_query import NAMES, Question, batches_of, question, rows_of
+from core.model import model_label, model_of, models
+from core.people import User
+from core.rules import may, rights
+from core.web.cells import change_texts, linked_in
+from core.web.export_pages import outlive
+from core.web.history import batch_blocks, door_words, facts_of, people, verb_words
+from core.web.lists import address
+from core.web.shell import drawn, say
+
+URL = "/settings/journal"
+SIZE = 30
+MOST_PEOPLE = 500
+MOST_LINES = 200_000
+
+
+def add_to(blueprint: Blueprint) -> None:
+    """The pages, below the settings."""
+    blueprint.add_url_rule("/journal", view_func=journal_list, endpoint="journal")
+    blueprint.add_url_rule("/journal/export", view_func=export, endpoint="journal_export")
+    blueprint.add_url_rule("/journal/keep", view_func=keep, endpoint="journal_keep")
+    blueprint.add_url_rule("/journal/check", view_func=check, methods=["POST"], endpoint="journal_check")
+    blueprint.add_url_rule("/journal/remove", view_func=remove, methods=["POST"], endpoint="journal_remove")
+    blueprint.add_url_rule("/journal/erase", view_func=erase, methods=["POST"], endpoint="journal_erase")
+
+
+# -- questions ------------------------------------------------------------------------------------------------------------
+
+
+def journal_list() -> Any:
+    """Every change of the house, by batches, newest first."""
+    try:
+        asked, sentence = question(request.args), ""
+    except Broken as problem:
+        asked, sentence = Question(), problem.sentence
+    return drawn("journal.html", _page(asked, sentence), 400 if sentence else 0)
+
+
+def _page(asked: Question, sentence: str) -> SimpleNamespace:
+    text = request.args.get("before", "")
+    before = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+    ids = batches_of(asked, before, SIZE + 1)
+    older, ids = len(ids) > SIZE, ids[:SIZE]
+    heads = {row.id: row for row in db.session.execute(select(batches).where(batches.c.id.in_(ids or [0])))}
+    query = select(journal).where(journal.c.batch_id.in_(ids or [0]), *asked.where())
+    rows = list(db.session.execute(query.order_by(journal.c.id.desc()).limit(SIZE * 20)).all())
+    kept = {name: request.args.get(name, "") for name in NAMES} if not sentence else {}
+    return SimpleNamespace(
+        batches=batch_blocks(ids, heads, rows),
+        url=URL,
+        sentence=sentence,
+        asked={name: request.args.get(name, "") for name in NAMES},
+        more=any(request.args.get(name) for name in ("person", "door", "since", "until", "field", "value", "record", "batch")),
+        filtered=any(kept.values()),
+        verbs=list(verb_words().items()),
+        doors=[(door, word or _("on a screen")) for door, word in door_words().items()],
+        people=_people(asked.person),
+        models=sorted(((table, model_label(one, many=True)) for table, one in models().items()), key=lambda pair: pair[1]),
+        next_url=address(URL, **kept, before=ids[-1]) if older else "",
+        first_url=address(URL, **kept) if before else "",
+        export_url=address(f"{URL}/export", **kept),
+        keep_url=f"{URL}/keep",
+    )
+
+
+def _people(chosen: int | None) -> list[tuple[int, str]]:
+    query = select(User.id, User.name, User.username).order_by(User.name)
+    found = [(row.id, f"{row.name} ({row.username})") for row in db.session.execute(query.limit(MOST_PEOPLE))]
+    if chosen is not None and chosen not in dict(found):
+        found += [(number, name) for number, name in people([chosen]).items()]
+    return found
+
+
+# -- as a file ------------------------------------------------------------------------------------------------------------
+
+
+def export() -> Response:
+    """The answer as a CSV file, a line for each field that changed; journalled."""
+    from core.transfer.exporting import csv_lines, tell_the_journal
+
+    asked = question(request.args)
+    tell_the_journal(JournalRow, {name: request.args[name] for name in NAMES if request.args.get(name)})
+    top = db.session.execute(select(func.max(journal.c.id))).scalar() or 0
+    response = Response(outlive(csv_lines(_lines(asked, top + 1))), mimetype="text/csv")
+    response.headers.set("Content-Disposition", "attachment", filename=f"journal-{today().isoformat()}.csv")
+    return response
+
+
+def _lines(asked: Question, before: int) -> Iterator[list[str]]:
+    heads = (_("Number"), _("When"), _("Who"), _("Door"), _("Address"), _("Action"), _("Batch"), _("Kind of record"), _("Record"))
+    yield [*heads, _("Field"), _("Old"), _("New"), _("Hash")]
+    verbs, doors, lot = verb_words(), door_words(), []
+    for row in rows_of(asked, before, MOST_LINES):
+        lot.append(row)
+        if len(lot) == SIZE * 20:
+            yield from _lot(lot, verbs, doors)
+            lot = []
+    yield from _lot(lot, verbs, doors)
+
+
+def _lot(rows: list[Any], verbs: dict[str, str], doors: dict[str, str]) -> Iterator[list[str]]:
+    names = people(row.user_id for row in rows)
+    facts = {row.id: facts_of(row) for row in rows}
+    told: dict[int, list[dict[str, str]]] = {}
+    for table in {row.model for row in rows}:
+        model = models().get(table)
+        if model is None or not may("read", model):
+            continue
+        fields = {name: one for name, one in rights().fields_seen(model).items() if not one.sensitive}
+        mine = [row for row in rows if row.model == table]
+        linked = linked_in(fields, [facts[row.id] for row in mine])
+        told |= {row.id: change_texts(model, facts[row.id], fields, linked) for row in mine}
+    for row in rows:
+        label = model_label(models()[row.model], many=True) if row.model in models() else row.model
+        head = [
+            str(row.id), local(row.at).strftime("%Y-%m-%d %H:%M:%S"), names.get(row.user_id) or _("The system"),
+            doors.get(row.door, "") or row.door, row.address or "", verbs.get(row.verb, row.verb), str(row.batch_id), label,
+            str(row.record_id or ""),
+        ]  # fmt: skip
+        for one in told.get(row.id) or [{"label": "", "old": "", "new": ""}]:
+            yield [*head, one["label"], one["old"], one["new"], row.hash or ""]
+
+
+# -- keeping --------------------------------------------------------------------------------------------------------------
+
+
+def keep() -> str:
+    """How much the journal holds, whether it is whole, and what may be taken out."""
+    return render_template("journal_keep.html", page=_keep_page())
+
+
+def _keep_page(checked: Any = None) -> SimpleNamespace:
+    oldest = db.session.execute(select(journal.c.at).order_by(journal.c.id).limit(1)).scalar()
+    count = db.session.execute(select(func.count()).select_from(journal)).scalar_one()
+    kinds = [(table, model_label(one, many=True)) for table, one in models().items() if may("read", one)]
+    return SimpleNamespace(
+        url=URL, count=count, oldest=local(oldest).strftime("%Y-%m-%d") if oldest else "", checked=checked, ask=None,
+        may_remove=rights().level == "system_administrator", models=sorted(kinds, key=lambda pair: pair[1]),
+    )  # fmt: skip
+
+
+def check() -> str:
+    """Walk the whole chain and say what was found."""
+    return render_template("journal_keep.html", page=_keep_page(journal_keep.check()))
+
+
+def remove() -> Any:
+    """Take out what is older than a day; a system administrator types the number of entries to confirm."""
+    if rights().level != "system_administrator":
+        raise Refused(_("Only a system administrator may take entries out of the journal."))
+    text = request.form.get("before", "")
+    try:
+        day = datetime.fromisoformat(text[:10])
+        moment = day.replace(tzinfo=zone_of(actor().zone)).astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        say(_("Please give the day before which entries are taken out."), icon="alert-triangle")
+        return redirect(f"{URL}/keep")
+    count, _top = journal_keep.removable(moment)
+    if request.form.get("count") != str(count) or not count:
+        page = _keep_page()
+        page.ask = SimpleNamespace(before=text[:10], count=count, wrong="count" in request.form)
+        return drawn("journal_keep.html", page, 422 if page.ask.wrong else 0)
+    folder = current_app.config["MORTISE"].data / "journal"
+    name = f"journal-before-{text[:10]}-{now():%Y%m%d%H%M%S}.jsonl.gz"
+    try:
+        count = journal_keep.remove(moment, folder / name)
+    except Problem as problem:
+        say(problem.sentence, icon="alert-triangle")
+        return redirect(f"{URL}/keep")
+    told = ngettext("%(count)s entry was taken out", "%(count)s entries were taken out", count)
+    say(_("%(told)s and lies in the file %(name)s of the data folder.", told=told, name=name), sticky=True)
+    return redirect(f"{URL}/keep")
+
+
+def erase() -> Any:
+    """Empty what the journal says of one record, after it was named twice."""
+    table, text = request.form.get("model", ""), request.form.get("record", "").strip()
+    if table not in models() or not may("read", models()[table]):
+        say(_("Please choose a kind of record."), icon="alert-triangle")
+        return redirect(f"{URL}/keep")
+    if not (text.isascii() and text.isdigit() and len(text) < 10) or text != request.form.get("again", "").strip():
+        say(_("Please give the number of the record, twice the same."), icon="alert-triangle")
+        return redirect(f"{URL}/keep")
+    try:
+        count = journal_keep.erase(model_of(table), int(text))
+    except Problem as problem:
+        say(problem.sentence, icon="alert-triangle")
+        return redirect(f"{URL}/keep")
+    say(ngettext("%(count)s entry was emptied.", "%(count)s entries were emptied.", count), sticky=True)
+    return redirect(f"{URL}/keep")
