@@ -53,6 +53,9 @@ class Batch(FabModel):
     undone_by: Mapped[int | None] = mapped_column(_big, nullable=True)
 
 
+_kept_deletion = text("verb = 'delete' AND digest IS NULL")
+
+
 class JournalRow(FabModel):
     """One change of one record. Rows are only ever added; ``seal`` and ``hash`` are filled once, by `core.seal`."""
 
@@ -64,6 +67,8 @@ class JournalRow(FabModel):
             "ix_core_journal_model_part", "model", "part_of_id", "id",
             postgresql_where=text("part_of_id IS NOT NULL"), sqlite_where=text("part_of_id IS NOT NULL"),
         ),
+        Index("ix_core_journal_deleted", "id", postgresql_where=_kept_deletion, sqlite_where=_kept_deletion),
+        Index("ix_core_journal_model_batch", "model", "batch_id"),
         {"sqlite_autoincrement": True, "info": {"addon": "core"}},
     )
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 
-from core.context import actor, now
+from core.context import actor
 from core.db import db
 from core.errors import Conflict, Refused
 from core.i18n import gettext as _
@@ -213,9 +213,12 @@ def erase(model: type, record_id: int) -> int:
     rows = [row for row in rows if row.changes != "{}"]
     if not rows:
         raise Conflict(_("The journal has kept no values of this record."))
-    for row in rows:
-        emptied = {"changes": "{}", "digest": digest_of(row.changes)}
-        db.session.execute(update(journal).where(journal.c.id == row.id).values(emptied))
-    about = {"model": model.__tablename__, "record": record_id, "rows": [row.id for row in rows], "at": now()}
-    write(journal.name, 0, ERASED, about)
+    empty_rows(rows, {"model": model.__tablename__, "record": record_id})
     return len(rows)
+
+
+def empty_rows(rows: Sequence[Any], about: dict[str, Any]) -> None:
+    """Empty sealed rows (``id`` and ``changes`` of each), leaving digests and an entry that names them. Rights are the caller's to ask."""
+    put = update(journal).where(journal.c.id == bindparam("row")).values(changes="{}", digest=bindparam("digest_then"))
+    db.session.connection().execute(put, [{"row": row.id, "digest_then": digest_of(row.changes)} for row in rows])
+    write(journal.name, 0, ERASED, {**about, "rows": [row.id for row in rows]})

@@ -15,7 +15,7 @@ from core.model import fields_of
 from core.past import Past, Values, parts_of, pasts, values_of
 from core.records import records
 from core.rules import may
-from core.undo import bring_back
+from core.undo import take_back
 
 Line = tuple[str, int]
 """(table, id) of a line."""
@@ -91,5 +91,5 @@ def _come_back(other: Any, ids: list[int], record: Any) -> None:
         journal.c.model == other.__tablename__, journal.c.record_id.in_(wanted), journal.c.verb == "delete"
     )
     rows = {row.record_id: row for row in db.session.execute(query.order_by(journal.c.id))}
-    if clashes := bring_back([rows[one] for one in wanted if one in rows]):
+    if clashes := take_back([rows[one] for one in wanted if one in rows]):
         raise Conflict(clashes[0].sentence)

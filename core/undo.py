@@ -109,11 +109,11 @@ def undo_part(batch_id: int, own: int, rows: Sequence[Any]) -> Undone:
     return work.result
 
 
-def bring_back(rows: Sequence[Any]) -> list[Clash]:
-    """Bring back what these rows of deletions tell of, under the same numbers; returns what could not be. Rights are not asked."""
-    with system("a deleted record comes back"):
+def take_back(rows: Sequence[Any]) -> list[Clash]:
+    """Do these rows of the journal, newest first, backwards within the present batch; returns what could not be. Asks no rights."""
+    with system("a part of an action is taken back"):
         work = _Work(0, Undone(0))
-        work.bring_back(list(rows))
+        work.run(list(rows))
     return work.result.clashes
 
 

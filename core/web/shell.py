@@ -258,6 +258,7 @@ def register(app: Flask) -> None:
     from core.web.screens import screens
     from core.web.settings_pages import settings_pages
     from core.web.share_pages import share_pages
+    from core.web.trash_pages import trash_pages
     from core.web.view_as import view_as
     from core.web.why import why_pages
 
@@ -266,5 +267,6 @@ def register(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     of_rights = (share_pages, right_pages, why_pages, view_as)
     of_files = (job_pages, exports, imports)
-    for blueprint in (pages, account_pages, key_pages, find_page, settings_pages, *of_files, bulk_pages, *of_rights, past_pages, screens):
+    of_records = (bulk_pages, past_pages, trash_pages, screens)
+    for blueprint in (pages, account_pages, key_pages, find_page, settings_pages, *of_files, *of_rights, *of_records):
         app.register_blueprint(blueprint)

@@ -16,9 +16,14 @@ def upgrade():
     op.create_index(
         "ix_core_journal_model_part", "core_journal", ["model", "part_of_id", "id"], postgresql_where=SOME, sqlite_where=SOME
     )
+    gone = sa.text("verb = 'delete' AND digest IS NULL")
+    op.create_index("ix_core_journal_deleted", "core_journal", ["id"], postgresql_where=gone, sqlite_where=gone)
+    op.create_index("ix_core_journal_model_batch", "core_journal", ["model", "batch_id"])
 
 
 def downgrade():
+    op.drop_index("ix_core_journal_model_batch", "core_journal")
+    op.drop_index("ix_core_journal_deleted", "core_journal")
     op.drop_index("ix_core_journal_model_part", "core_journal")
     op.drop_column("core_journal", "part_of_id")
     op.drop_column("core_journal", "digest")
