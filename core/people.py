@@ -26,6 +26,7 @@ class RoleRow(Recorded, FabRole):
     title_field = "name"
     system_model = True
     note: Mapped[str | None] = field(long=True)
+    second_factor: Mapped[bool] = field(default=False, label="Demands a second factor", help="Whoever has this role must set one up")
     locals().update(system_columns())
 
     def __str__(self) -> str:

@@ -33,6 +33,8 @@ ICONS = {
     "session-end": "logout",
     "api-key": "key",
     "api-key-end": "key-off",
+    "second-factor": "device-mobile",
+    "unlock": "lock-open",
 }
 MOST_CHANGES = 8
 QUIET = {"mortise_rules": False}
@@ -53,6 +55,8 @@ def verb_words() -> dict[str, str]:
         "session-end": _("ended sessions"),
         "api-key": _("made an API key"),
         "api-key-end": _("deleted an API key"),
+        "second-factor": _("changed the second factor"),
+        "unlock": _("unlocked"),
     }
 
 

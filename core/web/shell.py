@@ -248,10 +248,12 @@ def register(app: Flask) -> None:
     from core.web.account_pages import account_pages
     from core.web.bulk_pages import bulk_pages
     from core.web.export_pages import exports
+    from core.web.factor_pages import factor_pages
     from core.web.find_page import find_page
     from core.web.import_pages import imports
     from core.web.job_pages import job_pages
     from core.web.key_pages import key_pages
+    from core.web.lock_pages import lock_pages
     from core.web.pages import pages
     from core.web.right_pages import right_pages
     from core.web.screens import screens
@@ -265,5 +267,5 @@ def register(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     of_rights = (share_pages, right_pages, why_pages, view_as)
     of_files = (job_pages, exports, imports)
-    for blueprint in (pages, account_pages, key_pages, find_page, settings_pages, *of_files, bulk_pages, *of_rights, screens):
+    for blueprint in (pages, account_pages, key_pages, factor_pages, lock_pages, find_page, settings_pages, *of_files, bulk_pages, *of_rights, screens):
         app.register_blueprint(blueprint)
