@@ -45,8 +45,9 @@ def locks(user_id: int | None = None) -> list[Lock]:
     query = select(attempts).where(attempts.c.failures > 0, attempts.c.changed_at > since)
     query = query.order_by(func.coalesce(attempts.c.blocked_until, since).desc(), attempts.c.changed_at.desc()).limit(MOST)
     if user_id is not None:
-        name = db.session.execute(select(func.lower(user_table.c.username)).where(user_table.c.id == user_id), execution_options=QUIET).scalar()
-        query = query.where(attempts.c.key.in_([f"login:{(name or '')[:190]}", f"code:{(name or '')[:190]}"]))
+        mine = select(func.lower(user_table.c.username)).where(user_table.c.id == user_id)
+        name = (db.session.execute(mine, execution_options=QUIET).scalar() or "")[:190]
+        query = query.where(attempts.c.key.in_([f"login:{name}", f"code:{name}"]))
     rows = [row for row in db.session.execute(query).all() if row.key.partition(":")[0] in KINDS]
     names = {row.key.partition(":")[2] for row in rows if not row.key.startswith("address:")}
     low = func.lower(user_table.c.username)

@@ -267,5 +267,6 @@ def register(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     of_rights = (share_pages, right_pages, why_pages, view_as)
     of_files = (job_pages, exports, imports)
-    for blueprint in (pages, account_pages, key_pages, factor_pages, lock_pages, find_page, settings_pages, *of_files, bulk_pages, *of_rights, screens):
+    of_accounts = (account_pages, key_pages, factor_pages, lock_pages)
+    for blueprint in (pages, *of_accounts, find_page, settings_pages, *of_files, bulk_pages, *of_rights, screens):
         app.register_blueprint(blueprint)

@@ -86,10 +86,11 @@ def code() -> Any:
         if tried.wait_seconds:
             response.headers["Retry-After"] = str(tried.wait_seconds)
         return response
+    answer = _enter(person, there)
     if tried.by == "recovery":
         left = codes_left(person.id)
         say(ngettext("%(count)s recovery code is left.", "%(count)s recovery codes are left.", left), sticky=True, icon="lifebuoy")
-    return _enter(person, there)
+    return answer
 
 
 def half_in() -> tuple[Person | None, str]:
