@@ -35,9 +35,9 @@ from core.web.shell import stamp
 SAFE = ("GET", "HEAD", "OPTIONS")
 NO_PERSON = {"static", "health.healthz", "health.readyz", "favicon"}
 """Endpoints that know nobody and read no database."""
-PUBLIC = {"signin.login", "signin.sign_in", "signin.code", "SignInApi.login", "SignInApi.refresh"}
+PUBLIC = {"signin.login", "signin.sign_in", "signin.code", "again.alive", "again.sign_in_again", "SignInApi.login", "SignInApi.refresh"}
 """Endpoints for people who are not signed in."""
-WHILE_FORCED = {"signin.login", "signin.sign_in", "signin.code", "signin.password", "signin.logout"}
+WHILE_FORCED = {"signin.login", "signin.sign_in", "signin.code", "again.alive", "again.sign_in_again", "signin.password", "signin.logout"}
 """What a person may do before his password is his own."""
 WHILE_UNPROVED = WHILE_FORCED | {f"factor_pages.{name}" for name in ("factor", "start", "confirm")}
 """What a person may do before he has the second factor that he must have."""

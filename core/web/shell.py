@@ -246,6 +246,7 @@ def register(app: Flask) -> None:
     """Give every template its frame, its words and its static files, and the app its screens."""
     import core.web.core_views  # noqa: F401 - people, roles and rights get their views
     from core.web.account_pages import account_pages
+    from core.web.again import again
     from core.web.bulk_pages import bulk_pages
     from core.web.export_pages import exports
     from core.web.factor_pages import factor_pages
@@ -267,6 +268,6 @@ def register(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     of_rights = (share_pages, right_pages, why_pages, view_as)
     of_files = (job_pages, exports, imports)
-    of_accounts = (account_pages, key_pages, factor_pages, lock_pages)
+    of_accounts = (again, account_pages, key_pages, factor_pages, lock_pages)
     for blueprint in (pages, *of_accounts, find_page, settings_pages, *of_files, bulk_pages, *of_rights, screens):
         app.register_blueprint(blueprint)

@@ -12,6 +12,7 @@ from flask import Blueprint, Response, current_app, g, make_response, redirect, 
 
 from core import accounts, journal
 from core.accounts import Person
+from core.api_keys import end_keys, keys_of
 from core.config import Config
 from core.context import actor, now, system
 from core.db import db
@@ -124,7 +125,7 @@ def password() -> Any:
     """Choosing a password; every other browser of the person is signed out by it."""
     person: Person = g.user
     if request.method == "GET":
-        return render_template("password.html", forced=person.must_change_password, errors={})
+        return _password_page({})
     current, new, again = (request.form.get(name, "") for name in ("current", "new", "again"))
     errors: dict[str, str] = {}
     # Looking at a password takes its time; no transaction is open while it does. Guessing here is counted as guessing at the door.
@@ -139,7 +140,7 @@ def password() -> Any:
         errors["again"] = _("The two new passwords differ.")
     if errors:
         db.remove()
-        return render_template("password.html", forced=person.must_change_password, errors=errors), 422
+        return _password_page(errors), 422
     hashed = accounts.hash_password(new)
     with system("a person changes his own password"):
         user = db.session.get(User, person.id)
@@ -148,10 +149,17 @@ def password() -> Any:
         user.password, user.must_change_password = hashed, False
         db.session.flush()
         journal.write("ab_user", person.id, "password", {})
+        if request.form.get("keys"):
+            end_keys(person.id)
     db.session.commit()
     db.remove()
     sessions.start(session, person, request.remote_addr, request.user_agent.string)  # type: ignore[arg-type]
     return redirect("/")
+
+
+def _password_page(errors: dict[str, str]) -> str:
+    person: Person = g.user
+    return render_template("password.html", forced=person.must_change_password, errors=errors, keys=len(keys_of(person.id)))
 
 
 @signin.route("/setup", methods=["GET", "POST"])

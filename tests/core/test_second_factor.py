@@ -15,7 +15,7 @@ from core.accounts import attempts
 from core.context import now
 from core.db import db
 from core.journal import journal
-from core.people import RoleRow
+from core.people import RoleRow, SignInSession
 from core.second_factor import factors, recovery, take
 from core.settings import set_setting
 from core.testing import both_databases
@@ -304,3 +304,58 @@ def test_the_command_line_is_the_way_out_for_the_last_administrator(tmp_path):
     answer = house.run("user", "reset-second-factor", "admin")
     assert "by password alone" in answer.text
     assert "had no second factor" in house.run("user", "reset-second-factor", "admin").text
+
+
+@both_databases
+def test_asking_who_is_there_keeps_no_session_alive_and_needs_no_session(app, client, login_as, clock):
+    clock.set(datetime(2026, 5, 4, 9, 30))
+    li = login_as("li")
+    clock.advance(timedelta(minutes=10))
+    told = li.get("/login/alive").json
+    assert told["person"] and told["token"]
+    seen = db.session.execute(select(SignInSession.seen_at)).scalar_one()
+    assert seen == datetime(2026, 5, 4, 9, 30)
+    assert client.get("/login/alive").json["person"] is None
+    # Idle until 11:30, asked or not.
+    clock.set(datetime(2026, 5, 4, 11, 30, 1))
+    assert li.get("/login/alive").json["person"] is None
+
+
+def test_signing_in_again_takes_form_token_password_code_and_the_same_person(app, client, create_user, clock):
+    clock.set(datetime(2026, 5, 4, 9, 30, 15))
+    li, key, _codes = with_factor(create_user)
+    wang = create_user("wang", password=PASSWORD)
+    body = {"person": li.id, "username": "li", "password": PASSWORD}
+    assert client.post("/login/again", json=body).status_code == 400, "no form token"
+    client.form_token = client.get("/login/alive").json["token"]
+    for change, status in (
+        ({"password": "wrong"}, 401), ({}, 401), ({"code": "000000"}, 401), ({"username": "wang"}, 409), ({"username": 5}, 422),
+        ({"code": 5}, 422), ({"person": wang.id, "code": code_of(key, 1)}, 409), ({"code": code_of(key, 1)}, 200),
+    ):  # fmt: skip
+        answer = client.post("/login/again", json={**body, **change})
+        assert answer.status_code == status, (change, answer.text)
+    assert client.get("/account").status_code == 200
+
+
+@both_databases
+def test_keys_end_with_a_password_that_somebody_else_gave_and_on_wish(app, client, login_as, create_user):
+    from core.api_keys import keys_of, make_key
+
+    li = create_user("li", password=PASSWORD)
+    make_key(li.id, "a program", ["read"], None)
+    db.session.commit()
+    enter(client)
+    assert "Delete my API key as well" in client.get("/account/password").text
+    fresh = "another " + PASSWORD
+    new = {"current": PASSWORD, "new": fresh, "again": fresh}
+    know_token(client, "/account/password")
+    assert client.post("/account/password", data=new).status_code == 302 and len(keys_of(li.id)) == 1
+    know_token(client, "/account/password")
+    new = {"current": fresh, "new": PASSWORD, "again": PASSWORD, "keys": "1"}
+    assert client.post("/account/password", data=new).status_code == 302 and not keys_of(li.id)
+    make_key(li.id, "a program", ["read"], None)
+    db.session.commit()
+    chief = login_as("deputy", level="administrator")
+    chief.post("/ab_user/_bulk", data={"action": "give_password", "ids": li.id, "confirmed": "1"})
+    db.session.expire_all()
+    assert li.must_change_password and not keys_of(li.id)
