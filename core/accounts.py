@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from argon2 import PasswordHasher
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, delete, event, func, insert, inspe
 from sqlalchemy.dialects import postgresql, sqlite
 from werkzeug.security import check_password_hash
 
-from core.context import actor, now
+from core.context import actor, now, zone_of
 from core.db import db
 from core.i18n import gettext as _
 from core.people import MortiseUser, SignInAttempt, SignInRow, SignInSession
@@ -49,6 +49,8 @@ class Person:
     stamp: str
     """Changes with the password; tokens carry it, so that a new password ends them."""
     preferences: dict[str, Any] | None = None
+    picture: int | None = None
+    """The file with his face."""
     has_factor: bool = False
     """Has a second factor, and is asked for it when signing in."""
     needs_factor: bool = False
@@ -63,8 +65,10 @@ class Person:
 
 
 PERSON_COLUMNS: list[Any] = [
-    user_table.c[name] for name in ("username", "name", "level", "language", "zone", "theme", "must_change_password", "password", "active")
-]
+    user_table.c[name] for name in (
+        "username", "name", "level", "language", "zone", "theme", "must_change_password", "password", "active", "left_on", "picture",
+    )
+]  # fmt: skip
 # Along with the person, so that no page asks for them by a statement of its own.
 PERSON_COLUMNS.append(
     select(preference_table.c.chosen).where(preference_table.c.user_id == user_table.c.id).scalar_subquery().label("preferences")
@@ -77,15 +81,20 @@ QUIET = {"mortise_rules": False}
 
 
 def person_of(row: Any, user_id: int) -> Person | None:
-    """The `Person` of a row that holds `PERSON_COLUMNS`; None when the account is closed."""
-    if not row.active:
+    """The `Person` of a row that holds `PERSON_COLUMNS`; None when the account is closed, or its person's last day is over."""
+    if not row.active or has_left(row.left_on, now(), setting("firm.zone")):
         return None
     return Person(
         user_id, row.username, row.name or row.username, row.level, row.language, row.zone, row.theme,
         must_change_password=bool(row.must_change_password), stamp=stamp_of(row.password),
-        preferences=row.preferences, has_factor=row.has_factor,
+        preferences=row.preferences, picture=row.picture, has_factor=row.has_factor,
         needs_factor=not row.has_factor and demanded(row.level, row.role_demands_factor),
     )  # fmt: skip
+
+
+def has_left(last_day: date | None, moment: datetime, zone: str) -> bool:
+    """Is somebody's last day over at ``moment`` (UTC), in the firm's zone? On the last day itself he still works (S1-88)."""
+    return last_day is not None and moment.replace(tzinfo=UTC).astimezone(zone_of(zone)).date() > last_day
 
 
 def person_by_id(user_id: int) -> Person | None:

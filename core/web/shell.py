@@ -83,7 +83,8 @@ class Shell:
     def person(self) -> SimpleNamespace:
         """Who is signed in."""
         who = actor()
-        return SimpleNamespace(name=who.name or who.login, login=who.login, id=who.user_id)
+        picture = getattr(g.get("user"), "picture", None)
+        return SimpleNamespace(name=who.name or who.login, login=who.login, id=who.user_id, picture=picture)
 
     @cached_property
     def modules(self) -> list[Any]:
@@ -256,6 +257,7 @@ def register(app: Flask) -> None:
     from core.web.key_pages import key_pages
     from core.web.lock_pages import lock_pages
     from core.web.pages import pages
+    from core.web.people_pages import people_pages
     from core.web.right_pages import right_pages
     from core.web.screens import screens
     from core.web.settings_pages import settings_pages
@@ -268,6 +270,6 @@ def register(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     of_rights = (share_pages, right_pages, why_pages, view_as)
     of_files = (job_pages, exports, imports)
-    of_accounts = (again, account_pages, key_pages, factor_pages, lock_pages)
+    of_accounts = (again, people_pages, account_pages, key_pages, factor_pages, lock_pages)
     for blueprint in (pages, *of_accounts, find_page, settings_pages, *of_files, bulk_pages, *of_rights, screens):
         app.register_blueprint(blueprint)

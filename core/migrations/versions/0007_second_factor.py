@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "core_0007"
-down_revision = "core_0005"
+down_revision = "core_0006"
 
 
 def upgrade():
