@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from argon2 import PasswordHasher
@@ -14,11 +14,12 @@ from sqlalchemy import Connection, bindparam, delete, event, func, insert, inspe
 from sqlalchemy.dialects import postgresql, sqlite
 from werkzeug.security import check_password_hash
 
-from core.context import actor, now
+from core.context import actor, now, zone_of
 from core.db import db
 from core.i18n import gettext as _
 from core.people import MortiseUser, SignInAttempt, SignInRow, SignInSession
 from core.preferences import table as preference_table
+from core.second_factor import HAS_FACTOR, ROLE_DEMANDS, demanded, take
 from core.settings import setting
 
 # OWASP's smaller set: 19 MiB and two passes, so that eight threads signing in at once need 150 MiB, not 500.
@@ -48,6 +49,12 @@ class Person:
     stamp: str
     """Changes with the password; tokens carry it, so that a new password ends them."""
     preferences: dict[str, Any] | None = None
+    picture: int | None = None
+    """The file with his face."""
+    has_factor: bool = False
+    """Has a second factor, and is asked for it when signing in."""
+    needs_factor: bool = False
+    """Must set one up before anything else."""
 
     is_authenticated = is_active = True
     is_anonymous = False
@@ -58,12 +65,15 @@ class Person:
 
 
 PERSON_COLUMNS: list[Any] = [
-    user_table.c[name] for name in ("username", "name", "level", "language", "zone", "theme", "must_change_password", "password", "active")
-]
+    user_table.c[name] for name in (
+        "username", "name", "level", "language", "zone", "theme", "must_change_password", "password", "active", "left_on", "picture",
+    )
+]  # fmt: skip
 # Along with the person, so that no page asks for them by a statement of its own.
 PERSON_COLUMNS.append(
     select(preference_table.c.chosen).where(preference_table.c.user_id == user_table.c.id).scalar_subquery().label("preferences")
 )
+PERSON_COLUMNS += [HAS_FACTOR, ROLE_DEMANDS]
 
 # Made once: building a statement costs more than running it.
 PERSON_QUERY = select(*PERSON_COLUMNS).where(user_table.c.id == bindparam("user_id"))
@@ -71,14 +81,20 @@ QUIET = {"mortise_rules": False}
 
 
 def person_of(row: Any, user_id: int) -> Person | None:
-    """The `Person` of a row that holds `PERSON_COLUMNS`; None when the account is closed."""
-    if not row.active:
+    """The `Person` of a row that holds `PERSON_COLUMNS`; None when the account is closed, or its person's last day is over."""
+    if not row.active or has_left(row.left_on, now(), setting("firm.zone")):
         return None
     return Person(
         user_id, row.username, row.name or row.username, row.level, row.language, row.zone, row.theme,
         must_change_password=bool(row.must_change_password), stamp=stamp_of(row.password),
-        preferences=row.preferences,
+        preferences=row.preferences, picture=row.picture, has_factor=row.has_factor,
+        needs_factor=not row.has_factor and demanded(row.level, row.role_demands_factor),
     )  # fmt: skip
+
+
+def has_left(last_day: date | None, moment: datetime, zone: str) -> bool:
+    """Is somebody's last day over at ``moment`` (UTC), in the firm's zone? On the last day itself he still works (S1-88)."""
+    return last_day is not None and moment.replace(tzinfo=UTC).astimezone(zone_of(zone)).date() > last_day
 
 
 def person_by_id(user_id: int) -> Person | None:
@@ -188,10 +204,15 @@ class Try:
 
     person: Person | None = None
     wait_seconds: int = 0
+    by: str | None = None
+    """Of a second step: “code” or “recovery”."""
+    sentence_: str = ""
 
     @property
     def sentence(self) -> str:
         """What the person is told when it did not work."""
+        if self.sentence_:
+            return self.sentence_
         if self.wait_seconds:
             return _("There were too many failed tries. Wait %(count)s seconds, then try again.", count=self.wait_seconds)
         return _("The user name or the password is not right.")
@@ -221,15 +242,41 @@ def sign_in(login: str, password: str, tries: int, *, entering: bool = True, age
             with db.short() as connection:
                 _keep(connection, row.id if row else None, False, agent)
         return Try()
-    moment = now()
     with db.short() as connection:
         forget_failures(connection, keys)
-        connection.execute(delete(attempts).where(attempts.c.changed_at < moment - FORGIVEN_AFTER))
-        if entering:
-            _keep(connection, row.id, True, agent)
-            entry = {"last_login": moment, "login_count": func.coalesce(user_table.c.login_count, 0) + 1, "fail_login_count": 0}
-            connection.execute(update(user_table).where(user_table.c.id == row.id).values(entry))
+        connection.execute(delete(attempts).where(attempts.c.changed_at < now() - FORGIVEN_AFTER))
+        if entering and not person.has_factor:
+            _entered(connection, row.id, agent)
     return Try(person)
+
+
+def second_step(person: Person, code: str, tries: int, *, entering: bool = True, agent: str | None = None) -> Try:
+    """Check the code of somebody whose password was right; counted apart, so that the right password forgives no guessed codes.
+
+    Uses short transactions of its own, like `sign_in`.
+    """
+    keys = {f"code:{person.login.lower()[:190]}": tries}
+    if actor().address:
+        keys[f"address:{actor().address}"] = max(TRIES_OF_AN_ADDRESS, tries)
+    with db.short() as connection:
+        wait = _count_failure(connection, keys)
+    if wait:
+        return Try(wait_seconds=wait)
+    with db.short() as connection:
+        taken = take(connection, person.id, code)
+        if taken:
+            forget_failures(connection, keys)
+            if entering:
+                _entered(connection, person.id, agent)
+        elif entering:
+            _keep(connection, person.id, False, agent)
+    return Try(person, by=taken) if taken else Try(sentence_=_("This code is not right, or was used already."))
+
+
+def _entered(connection: Connection, user_id: int, agent: str | None) -> None:
+    _keep(connection, user_id, True, agent)
+    entry = {"last_login": now(), "login_count": func.coalesce(user_table.c.login_count, 0) + 1, "fail_login_count": 0}
+    connection.execute(update(user_table).where(user_table.c.id == user_id).values(entry))
 
 
 def _keep(connection: Connection, user_id: int | None, worked: bool, agent: str | None) -> None:
@@ -277,7 +324,7 @@ def forget_failures(connection: Connection, keys: Any) -> None:
     Of the address's only this one is, or somebody with an account of his own could wash it clean.
     """
     for key in keys:
-        if key.startswith("login:"):
+        if key.startswith(("login:", "code:")):
             connection.execute(delete(attempts).where(attempts.c.key == key))
         else:
             change = {"failures": attempts.c.failures - 1, "blocked_until": None}
@@ -286,5 +333,6 @@ def forget_failures(connection: Connection, keys: Any) -> None:
 
 def unlock(login: str) -> bool:
     """Forget the failed sign-ins of an account; True when there were any. In the caller's transaction."""
-    done = db.session.execute(delete(attempts).where(attempts.c.key == f"login:{login.lower()[:190]}"))
+    low = login.lower()[:190]
+    done = db.session.execute(delete(attempts).where(attempts.c.key.in_([f"login:{low}", f"code:{low}"])))
     return bool(done.rowcount)

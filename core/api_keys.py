@@ -124,6 +124,15 @@ def key_behind(secret: str, address: str | None) -> tuple[int, Limits] | None:
 
 @event.listens_for(MortiseUser, "after_update")
 def _end_with_the_account(_mapper: Any, connection: Connection, user: MortiseUser) -> None:
-    # Opened again later, the account begins without keys that somebody may still hold.
-    if inspect(user).attrs.active.history.has_changes() and not user.active:
-        connection.execute(delete(keys).where(keys.c.user_id == user.id))
+    # Opened again later, the account begins without keys that somebody may still hold; so it does after a password that somebody else
+    # has given, since the old one may have been known to more than its owner.
+    changed = inspect(user).attrs
+    closed = changed.active.history.has_changes() and not user.active
+    if closed or (changed.password.history.has_changes() and user.must_change_password):
+        end_keys(user.id, connection)
+
+
+def end_keys(user_id: int, connection: Connection | None = None) -> int:
+    """Delete all keys of a person, in the caller's transaction; how many there were."""
+    done: Any = (connection or db.session.connection()).execute(delete(keys).where(keys.c.user_id == user_id))
+    return int(done.rowcount)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from flask import has_app_context
 from flask.globals import app_ctx
-from sqlalchemy import ARRAY, ColumnElement, Connection, Engine, any_, create_engine, event, literal
+from sqlalchemy import ARRAY, ColumnElement, Connection, Engine, any_, create_engine, event, literal, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import QueuePool
@@ -80,6 +80,14 @@ class Database:
     def remove(self) -> None:
         """Give the session's connection back; what was not committed is gone."""
         self.session.remove()
+
+    def one_at_a_time(self, what: int, which: int = 0) -> None:
+        """Wait until no other transaction is at ``what`` (a ``TURN_OF_…``) for ``which``, and keep the turn to the end.
+
+        For checks of several rows that two transactions could each find right and break together. On SQLite all writers take turns.
+        """
+        if not self.is_sqlite:
+            self.session.execute(text("SELECT pg_advisory_xact_lock(:what, :which)"), {"what": what, "which": which})
 
     @contextmanager
     def short(self) -> Iterator[Connection]:
@@ -182,6 +190,9 @@ def _begin_read_only(session: Session, _transaction: Any, connection: Connection
 
 
 db = Database()
+
+TURN_OF_PEOPLE, TURN_OF_POSTS = 7216, 7217
+"""What takes turns on PostgreSQL: levels, superiors and departments; the posts of one person."""
 
 
 def among(column: Any, values: Iterable[Any]) -> ColumnElement[bool]:

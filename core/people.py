@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from flask_appbuilder.security.sqla.models import Role as FabRole
@@ -26,6 +26,7 @@ class RoleRow(Recorded, FabRole):
     title_field = "name"
     system_model = True
     note: Mapped[str | None] = field(long=True)
+    second_factor: Mapped[bool] = field(default=False, label="Demands a second factor", help="Whoever has this role must set one up")
     locals().update(system_columns())
 
     def __str__(self) -> str:
@@ -55,6 +56,9 @@ class MortiseUser(Recorded, FabUser):
     phone: Mapped[str | None] = field(kind="phone", search=True)
     level: Mapped[str] = field(choices=LEVELS, default="employee")
     superior: Mapped[MortiseUser | None] = link()
+    hired_on: Mapped[date | None] = field(label="Hired on")
+    left_on: Mapped[date | None] = field(label="Last day", help="From the day after, the person cannot sign in any more")
+    picture: Mapped[int | None] = field(kind="file", help="PNG, JPEG, WebP or GIF")
     role_rows: Mapped[list[RoleRow]] = links(label="Roles", table=assoc_user_role)
     language: Mapped[str | None] = field(choices=["en", "zh_Hans", "zh_Hant"])
     zone: Mapped[str | None] = field(max_length=64)

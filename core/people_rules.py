@@ -6,15 +6,15 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from core.context import actor
-from core.db import db
+from core.context import actor, system
+from core.db import TURN_OF_PEOPLE, TURN_OF_POSTS, db
 from core.errors import Invalid
 from core.hooks import hook
 from core.i18n import gettext as _
 from core.people import LEVELS, Department, MortiseUser, PersonalRight, Post, RoleRight, RoleRow, Share, Team
 from core.rules import everyone, forget_rights, rights, roles_of_code, rule
 
-PRIVATE = "last_login locked_until must_change_password level role_rows language zone theme superior"
+PRIVATE = "last_login locked_until must_change_password level role_rows language zone theme superior hired_on left_on"
 
 rule(MortiseUser, everyone, "read", "all", hidden=PRIVATE)
 rule(Department, everyone, "read", "all")
@@ -44,16 +44,73 @@ def nobody_touches_an_equal(record: Any, changes: dict[str, tuple[Any, Any]]) ->
             raise Invalid({"": _("You may change people of a lower level only.")})
         if mine < 2 and himself and ({"level", "role_rows", "active"} & set(changes)):
             raise Invalid({"": _("You may not change your own level, roles or activity.")})
-    stays = record.level == "system_administrator" and record.active is not False
+    stays = record.level == "system_administrator" and record.active is not False and record.left_on is None
     was = record.id is not None and old_level == "system_administrator" and changes.get("active", (True, True))[0] is not False
+    if was and not stays:
+        db.one_at_a_time(TURN_OF_PEOPLE)
     if was and not stays and not _other_system_administrators(record.id):
         raise Invalid({"level": _("This is the last system administrator; make somebody else one first.")})
+    if "picture" in changes and record.picture is not None:
+        _is_a_picture(record.picture)
 
 
 def _other_system_administrators(user_id: int) -> int:
     user = MortiseUser.__table__
-    query = select(func.count()).where(user.c.level == "system_administrator", user.c.active.is_(True), user.c.id != user_id)
+    others = user.c.level == "system_administrator", user.c.active.is_(True), user.c.left_on.is_(None), user.c.id != user_id
+    query = select(func.count()).where(*others)
     return db.session.execute(query, execution_options={"mortise_rules": False}).scalar_one()
+
+
+def _is_a_picture(file_id: int) -> None:
+    from core.file_types import SHOWN_INLINE
+    from core.files import File
+
+    kind = db.session.execute(select(File.media_type).where(File.id == file_id), execution_options={"mortise_rules": False}).scalar()
+    if kind is None or kind not in SHOWN_INLINE or not kind.startswith("image/"):
+        raise Invalid({"picture": _("Please choose a picture: PNG, JPEG, WebP or GIF.")})
+
+
+@hook.before_save(Post)
+def one_post_is_primary(record: Any, changes: dict[str, tuple[Any, Any]]) -> None:
+    """Of a person's posts one is primary: the first, until another is made so (S1-91)."""
+    if not ({"user", "is_primary"} & set(changes)) and record.id is not None:
+        return
+    for person in sorted({one for one in (record.user_id, changes.get("user", (None, None))[0]) if one}):
+        others = _posts(person, but=record.id)
+        primary = [one for one in others if one.is_primary]
+        if person != record.user_id:
+            _promote(others)
+        elif record.is_primary:
+            with system("another post becomes the primary one"):
+                for one in primary:
+                    one.is_primary = False
+        elif not primary:
+            if others and record.id is not None and "user" not in changes:
+                raise Invalid({"is_primary": _("One post is the primary one. Make another one primary instead.")})
+            record.is_primary = True
+
+
+@hook.after_delete(Post)
+def another_post_becomes_primary(record: Any) -> None:
+    """The primary post is gone: the oldest of the others takes its place."""
+    if record.is_primary and record.user_id is not None:
+        _promote(_posts(record.user_id, but=record.id))
+
+
+def _posts(user_id: int, but: int | None) -> list[Any]:
+    """The other posts of a person; nobody else changes his posts until this transaction ends."""
+    db.one_at_a_time(TURN_OF_POSTS, user_id)
+    query = select(Post).where(Post.user_id == user_id, Post.id != (but or 0)).order_by(Post.id)
+    with db.session.no_autoflush:
+        found = db.session.execute(query, execution_options={"mortise_rules": False}).scalars().all()
+    fresh = [one for one in db.session.new if isinstance(one, Post) and one.id is None and but is not None]
+    return [one for one in (*found, *fresh) if one not in db.session.deleted and one.user_id == user_id]
+
+
+def _promote(others: list[Any]) -> None:
+    if others and not any(one.is_primary for one in others):
+        with system("another post becomes the primary one"):
+            others[0].is_primary = True
 
 
 @hook.before_delete(MortiseUser)
@@ -90,8 +147,10 @@ def superiors_form_no_circle(record: Any, changes: dict[str, tuple[Any, Any]]) -
 
 
 def _no_circle(record: Any, model: Any, name: str, changes: dict[str, tuple[Any, Any]]) -> None:
-    if name not in changes or record.id is None:
+    if name not in changes or record.id is None or changes[name][1] is None:
         return
+    # Two moves at once could each be right and make a circle together.
+    db.one_at_a_time(TURN_OF_PEOPLE)
     above, table = changes[name][1], model.__table__
     for _step in range(100):
         if above is None:

@@ -1,7 +1,8 @@
-"""Verbs and scopes of rights as administrators read them."""
+"""Verbs and scopes of rights, and whose records they are about, as administrators read them."""
 
 from __future__ import annotations
 
+from core.addons import addons
 from core.i18n import gettext as _
 from core.i18n import t
 
@@ -22,3 +23,9 @@ def scope_label(scope: str) -> str:
         "team": _("those of the team"), "all": _("all"), "parent": _("as the record they belong to"),
     }  # fmt: skip
     return known.get(scope, scope)
+
+
+def addon_title(name: str) -> str:
+    """What an addon is called; the house itself for core."""
+    found = addons().get(name)
+    return t(found.title) if found is not None and name != "core" else _("House")

@@ -17,6 +17,7 @@ from core import (  # noqa: F401
     preferences,
     right_tests,
     search,
+    second_factor,
     settings,
     state,
     statistics_jobs,

@@ -1,4 +1,4 @@
-"""Commands about accounts: user list, create, reset-password, unlock, make-admin."""
+"""Commands about accounts: user list, create, reset-password, unlock, reset-second-factor, make-admin."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         "  run.py user reset-password li.wei          a new password, shown once, to be changed at the next sign-in\n"
         "  run.py user reset-password li.wei --stdin  a password of your own, read from standard input\n"
         "  run.py user unlock li.wei                  after too many failed tries\n"
+        "  run.py user reset-second-factor li.wei     the authenticator is lost, and the recovery codes, too\n"
         "  run.py user make-admin li.wei",
     )
     what = group.add_subparsers(title="what", dest="what", metavar="WHAT", required=True)
@@ -35,6 +36,7 @@ def commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     for name, help, run in (
         ("reset-password", "give a person a new password; every session of his ends", _reset_password),
         ("unlock", "forget failed sign-ins, and open a closed account", _unlock),
+        ("reset-second-factor", "forget a person's authenticator and recovery codes; every session of his ends", _reset_factor),
         ("make-admin", "make a person a system administrator", _make_admin),
     ):
         one = add(name, help, to=what)
@@ -129,6 +131,23 @@ def _unlock(chosen: Any) -> int:
         user.active, user.locked_until = True, None
         db.session.flush()
     say(f"{chosen.login} can sign in again." if failed or closed else f"{chosen.login} was not locked.")
+    return 0
+
+
+def _reset_factor(chosen: Any) -> int:
+    from core import second_factor
+    from core.accounts import end_sessions, unlock
+    from core.cli.house import house
+    from core.journal import write
+
+    with house(title=f"Second factor of {chosen.login} removed"):
+        user = _find(chosen.login)
+        had = second_factor.remove(user.id)
+        if had:
+            end_sessions(user.id)
+            unlock(user.username)
+            write("ab_user", user.id, "second-factor", {"on": [True, False]})
+    say(f"{chosen.login} signs in by password alone now." if had else f"{chosen.login} had no second factor.")
     return 0
 
 

@@ -15,11 +15,13 @@ from core import journal
 from core.accounts import QUIET, end_sessions, session_key, sessions, sign_ins
 from core.context import actor, local, now, system
 from core.db import db
-from core.errors import Missing, Refused
+from core.errors import Invalid, Missing, Refused, Wrong
+from core.files import store
 from core.i18n import LANGUAGES, listed, ngettext, t
 from core.i18n import gettext as _
 from core.people import Department, Post, User
 from core.preferences import prefer
+from core.prepare import flush
 from core.records import records
 from core.rules import EVERYONE, may, rights
 from core.settings import setting
@@ -69,6 +71,37 @@ def preferences() -> Any:
     if request.form.get("density") in ("comfortable", "compact"):
         prefer(density=request.form["density"])
     return redirect(safe_next("/account"))
+
+
+@account_pages.post("/account/person")
+def person() -> Any:
+    """Change what everybody may change of himself: phone and picture."""
+    fields, errors, values = User.__fields__, {}, {}
+    try:
+        values["phone"] = fields["phone"].clean(request.form.get("phone", "").strip()[:200] or None)
+    except Wrong as wrong:
+        errors["phone"] = str(wrong)
+    upload = request.files.get("picture")
+    try:
+        if upload is not None and upload.filename:
+            values["picture"] = store(upload.stream, upload.filename).id
+        elif request.form.get("picture-remove") == "1":
+            values["picture"] = None
+    except Wrong as wrong:
+        errors["picture"] = str(wrong)
+    if not errors:
+        try:
+            with db.session.begin_nested(), system("a person's own phone and picture"):
+                user = db.session.get(User, actor().user_id)
+                for name, value in values.items():
+                    setattr(user, name, value)
+                flush()
+        except Invalid as problem:
+            errors = problem.errors
+    if errors:
+        return drawn("account.html", _account(actor().zone, errors), 422)
+    say(_("Saved."), undo=True)
+    return redirect("/account")
 
 
 @account_pages.post("/account/sessions/end")
@@ -175,7 +208,6 @@ def _account(zone: str, errors: dict[str, str]) -> SimpleNamespace:
         (_("Login name"), user.username),
         (_("Full name"), user.name or ""),
         (_("E-mail"), user.email or ""),
-        (_("Phone"), user.phone or ""),
         (_("Departments"), listed(sorted(titles(Department, places).values()))),
         (_("Roles"), listed(sorted(t(one) for one in rights().roles.values() if one != EVERYONE))),
         (_("Last sign-in"), _when(user.last_login) if user.last_login else ""),
@@ -184,6 +216,8 @@ def _account(zone: str, errors: dict[str, str]) -> SimpleNamespace:
         zone=zone,
         zones=zones(),
         errors=errors,
+        phone=request.form.get("phone", user.phone or ""),
+        picture=user.picture,
         facts=[(label, text) for label, text in facts if text],
         rights_url=f"/ab_user/{number}/_rights",
         password_url=url_for("signin.password"),

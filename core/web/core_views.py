@@ -13,13 +13,16 @@ from core.custom import CustomField, FieldSetting
 from core.errors import Refused
 from core.first import new_password
 from core.i18n import gettext as _
+from core.lockouts import locks
 from core.options import Dictionary, Option
 from core.people import Department, FieldRight, PersonalRight, Post, RoleRight, RoleRow, Team, User
 from core.right_tests import RightTest, counter_of, sentence, told
 from core.rules import may, rights, roles_of_code
+from core.second_factor import has_factor
 from core.web import role_rights
-from core.web.account_pages import entries_of, sessions_of
+from core.web.account_pages import entries_of, outranks, sessions_of
 from core.web.key_pages import lines_of
+from core.web.lock_pages import lines as lock_lines
 from core.web.view_as import may_view_as
 from core.web.views import View, action
 from core.web.why import may_know
@@ -28,8 +31,8 @@ from core.web.why import may_know
 class UserView(View, model=User):
     columns = "name username email level active last_login"
     form = {
-        _("Personal details"): "name username email phone",
-        _("Work"): "level superior role_rows active",
+        _("Personal details"): "name username email phone picture",
+        _("Work"): "level superior role_rows hired_on left_on active",
         _("Preferences"): "language zone theme",
     }
     panels = [Post, PersonalRight]
@@ -41,10 +44,15 @@ class UserView(View, model=User):
         """The way to all that this person may do."""
         if not may_know():
             return []
+        leave_url = f"/ab_user/{record.id}/_leave" if may("edit", record, "active") and outranks(record) else ""
         views = record.active and record.id != actor().user_id and may_view_as(rights().level, record.level)
         entered = {"entries": entries_of(record.id, 5), "places": sessions_of(record.id), "keys": lines_of(record.id)}
+        entered |= {"locks": lock_lines(locks(record.id)), "has_factor": has_factor(record.id), "may_remove": outranks(record)}
         return [
-            SimpleNamespace(title=_("Effective rights"), html=render_template("_person_rights.html", person=record, views=views)),
+            SimpleNamespace(
+                title=_("Effective rights"),
+                html=render_template("_person_rights.html", person=record, views=views, leave_url=leave_url),
+            ),
             SimpleNamespace(title=_("Sign-ins"), html=render_template("_person_entries.html", person=record, **entered)),
         ]
 
@@ -88,8 +96,8 @@ class TeamView(View, model=Team):
 
 class RoleView(View, model=RoleRow):
     columns = "name note"
-    form = {_("Role"): "name note"}
-    panels = [RoleRight, FieldRight]
+    form = {_("Role"): "name note second_factor"}
+    panels = []
     order = "name"
     icon, colour = "shield", "indigo"
 
@@ -100,8 +108,8 @@ class RoleView(View, model=RoleRow):
         return {"name": _("“%(name)s” belongs to an addon and keeps its name; make a new role instead.", name=str(record))}
 
     def notes(self, record: Any) -> list[Any]:
-        """All that the role may do, whoever said so: rights given by addons stand in no table."""
-        found = role_rights.overview(record)
+        """The way to all that the role may do, whoever said so: rights given by addons stand in no table."""
+        found = role_rights.panel(record)
         return [found] if found else []
 
 

@@ -35,10 +35,12 @@ from core.web.shell import stamp
 SAFE = ("GET", "HEAD", "OPTIONS")
 NO_PERSON = {"static", "health.healthz", "health.readyz", "favicon"}
 """Endpoints that know nobody and read no database."""
-PUBLIC = {"signin.login", "signin.sign_in", "SignInApi.login", "SignInApi.refresh"}
+PUBLIC = {"signin.login", "signin.sign_in", "signin.code", "again.alive", "again.sign_in_again", "SignInApi.login", "SignInApi.refresh"}
 """Endpoints for people who are not signed in."""
-WHILE_FORCED = {"signin.login", "signin.sign_in", "signin.password", "signin.logout"}
+WHILE_FORCED = {"signin.login", "signin.sign_in", "signin.code", "again.alive", "again.sign_in_again", "signin.password", "signin.logout"}
 """What a person may do before his password is his own."""
+WHILE_UNPROVED = WHILE_FORCED | {f"factor_pages.{name}" for name in ("factor", "start", "confirm")}
+"""What a person may do before he has the second factor that he must have."""
 WHILE_SETTING_UP = WHILE_FORCED | {"signin.setup"}
 STAMPED_SECONDS = 365 * 86400
 MOST_JSON_BYTES = 8 * 2**20
@@ -196,6 +198,10 @@ def _turn_away(person: Person | None, set_up: bool) -> Response | None:
         if api:
             raise Refused(_("The password of this account was given by somebody else. Sign in on the screen and choose your own first."))
         return redirect(url_for("signin.password"))  # type: ignore[return-value]
+    if person.needs_factor and request.endpoint not in WHILE_UNPROVED:
+        if api:
+            raise Refused(_("This account must have a second factor. Sign in on the screen and set one up first."))
+        return redirect(url_for("factor_pages.factor"))  # type: ignore[return-value]
     if not set_up and not api and request.endpoint not in WHILE_SETTING_UP and request.method in SAFE:
         return redirect(url_for("signin.setup"))  # type: ignore[return-value]
     return None

@@ -35,6 +35,8 @@ ICONS = {
     "api-key-end": "key-off",
     "journal-removed": "archive",
     "journal-erased": "eraser",
+    "second-factor": "device-mobile",
+    "unlock": "lock-open",
 }
 MOST_CHANGES = 8
 QUIET = {"mortise_rules": False}
@@ -57,6 +59,8 @@ def verb_words() -> dict[str, str]:
         "api-key-end": _("deleted an API key"),
         "journal-removed": _("took old entries out of the journal"),
         "journal-erased": _("erased values from the journal"),
+        "second-factor": _("changed the second factor"),
+        "unlock": _("unlocked"),
     }
 
 

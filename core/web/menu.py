@@ -162,6 +162,8 @@ def settings_groups(path: str) -> list[Module]:
             "plum",
             [
                 *(_of_core(table, path) for table in ("ab_user", "core_department", "core_post", "core_team")),
+                Entry(_("Organisation"), "/departments", "sitemap", "teal", _("The tree of departments and their heads"), in_bar=False),
+                Entry(_("Locked accounts"), "/settings/locked", "lock", "rose", _("Who waits after failed sign-ins"), in_bar=False),
                 Entry(_("Online now"), "/settings/online", "broadcast", "green", _("Who is at work, and where"), in_bar=False),
             ],
         ),

@@ -6,18 +6,19 @@ from types import SimpleNamespace
 from typing import Any
 
 from flask import Blueprint, redirect, render_template, request
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from core.context import now
 from core.db import db
 from core.errors import Invalid, Refused
 from core.i18n import gettext as _
-from core.i18n import listed, t
+from core.i18n import listed, ngettext, t
 from core.model import fields_of, is_owned, model_label, part_of
-from core.people import FieldRight, MortiseUser, PersonalRight, RoleRight, RoleRow
+from core.people import FieldRight, MortiseUser, PersonalRight, RoleRight, RoleRow, assoc_user_role
 from core.records import records
 from core.right_words import scope_label, verb_label
-from core.rules import SCOPES, may, model_key, rules_of, verbs_of
+from core.rules import SCOPES, VERBS, may, model_key, rules_of, verbs_of
+from core.web.role_rights import matrix
 from core.web.shell import drawn, say
 from core.web.views import view_at, view_of
 
@@ -41,7 +42,31 @@ def role_rights(role_id: int, table: str) -> Any:
         return drawn("role_rights.html", _page(role, model, problem.errors), problem.status)
     if changed:
         say(_("The rights of “%(role)s” were changed.", role=str(role)), undo=True)
-    return redirect(f"/ab_role/{role_id}")
+    return redirect(f"/ab_role/{role_id}/_rights")
+
+
+@right_pages.get("/ab_role/<int:role_id>/_rights")
+def role_matrix(role_id: int) -> str:
+    """All rights of a role at once: a line for each kind of record, a column for each verb; beside another role on wish."""
+    role = records(RoleRow).get(role_id)
+    if not (verdict := may("edit", RoleRight)):
+        raise Refused(_("You may not change rights."), verdict)
+    text = request.args.get("beside", "")
+    other = records(RoleRow).many([int(text)])[:1] if text.isascii() and text.isdigit() and len(text) < 11 else []
+    roles = db.session.execute(records(RoleRow).select().order_by(RoleRow.name)).scalars()
+    page = SimpleNamespace(
+        title=_("What “%(role)s” may do", role=str(role)), role=str(role),
+        role_url=f"/ab_role/{role.id}", url=f"/ab_role/{role.id}/_rights",
+        other=str(other[0]) if other else "", beside=other[0].id if other else 0,
+        roles=[(one.id, str(one)) for one in roles if one.id != role.id], verbs=[verb_label(verb) for verb in VERBS],
+        groups=matrix(role, other[0] if other else None), members=_members(role),
+    )  # fmt: skip
+    return render_template("role_matrix.html", page=page)
+
+
+def _members(role: Any) -> str:
+    count = db.session.execute(select(func.count()).where(assoc_user_role.c.role_id == role.id)).scalar_one()
+    return ngettext("%(count)s person has this role.", "%(count)s people have this role.", count)
 
 
 @right_pages.route("/ab_user/<int:person>/_copy-rights", methods=["GET", "POST"])

@@ -15,8 +15,8 @@ from core.i18n import gettext as _
 from core.i18n import listed
 from core.model import fields_of, model_label, models
 from core.people import RoleRight
-from core.right_words import scope_label, verb_label
-from core.rules import SCOPES, may, model_key, rules_of, verbs_of
+from core.right_words import addon_title, scope_label, verb_label
+from core.rules import SCOPES, VERBS, may, model_key, rules_of, verbs_of
 
 Options = list[tuple[str, str]]
 
@@ -53,29 +53,40 @@ def field_options() -> Options:
     return sorted(found.items(), key=lambda pair: pair[1])
 
 
-def overview(role: Any) -> SimpleNamespace | None:
-    """A panel that says what the role may do with each kind of record; None when it may do nothing."""
-    rows = db.session.execute(select(RoleRight).where(RoleRight.role_id == role.id)).scalars()
-    set_here = {(one.model, one.verb): one for one in rows}
-    lines, others = [], []
-    edits = bool(may("edit", RoleRight))
+def panel(role: Any) -> SimpleNamespace | None:
+    """The way to the role's rights, below its record; None for who may not change rights."""
+    if not may("edit", RoleRight):
+        return None
+    html = Markup(render_template("_rights.html", url=f"/ab_role/{role.id}/_rights"))  # noqa: S704
+    return SimpleNamespace(title=_("What this role may do"), html=html)
+
+
+def matrix(role: Any, other: Any = None) -> list[tuple[str, list[SimpleNamespace]]]:
+    """(addon, lines) of all that a role may do, those of core last; with ``other``, what differs from that role is marked."""
+    mine, theirs = _set_here(role), _set_here(other) if other is not None else {}
+    groups: dict[tuple[bool, str], list[SimpleNamespace]] = {}
     for model in models().values():
         if not enabled(model.addon):
             continue
-        reach: dict[tuple[str, bool], list[str]] = {}
-        for verb in verbs_of(model):
-            scopes, here = _reach(role, model, verb, set_here)
-            if scopes:
-                reach.setdefault((scopes, here), []).append(verb_label(verb))
-        label, url = model_label(model, many=True), f"/ab_role/{role.id}/_rights/{model.__tablename__}" if edits else ""
-        for (scopes, here), verbs in reach.items():
-            lines.append(SimpleNamespace(model=label, url=url, verbs=listed(verbs), scopes=scopes, here=here))
-        if not reach and url:
-            others.append((label, url))
-    if not lines and not others:
-        return None
-    html = Markup(render_template("_rights.html", lines=lines, others=others))  # noqa: S704
-    return SimpleNamespace(title=_("What this role may do"), html=html)
+        known = verbs_of(model)
+        cells = {verb: _cell(role, other, model, verb, mine, theirs) for verb in known}
+        line = SimpleNamespace(
+            title=model_label(model, many=True), url=f"/ab_role/{role.id}/_rights/{model.__tablename__}",
+            cells=[cells.get(verb) for verb in VERBS], more=[(verb_label(verb), cell) for verb, cell in cells.items() if verb not in VERBS],
+        )  # fmt: skip
+        groups.setdefault((model.addon == "core", addon_title(model.addon)), []).append(line)
+    return [(title, groups[last, title]) for last, title in sorted(groups)]
+
+
+def _cell(role: Any, other: Any, model: type, verb: str, mine: Any, theirs: Any) -> SimpleNamespace:
+    words, here = _reach(role, model, verb, mine)
+    beside = _reach(other, model, verb, theirs)[0] if other is not None else words
+    return SimpleNamespace(text=words, here=here, beside=beside or scope_label("none"), differs=beside != words)
+
+
+def _set_here(role: Any) -> dict[tuple[str, str], Any]:
+    rows = db.session.execute(select(RoleRight).where(RoleRight.role_id == role.id)).scalars()
+    return {(one.model, one.verb): one for one in rows}
 
 
 def _reach(role: Any, model: type, verb: str, set_here: dict[tuple[str, str], Any]) -> tuple[str, bool]:

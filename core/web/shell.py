@@ -83,7 +83,8 @@ class Shell:
     def person(self) -> SimpleNamespace:
         """Who is signed in."""
         who = actor()
-        return SimpleNamespace(name=who.name or who.login, login=who.login, id=who.user_id)
+        picture = getattr(g.get("user"), "picture", None)
+        return SimpleNamespace(name=who.name or who.login, login=who.login, id=who.user_id, picture=picture)
 
     @cached_property
     def modules(self) -> list[Any]:
@@ -246,14 +247,18 @@ def register(app: Flask) -> None:
     """Give every template its frame, its words and its static files, and the app its screens."""
     import core.web.core_views  # noqa: F401 - people, roles and rights get their views
     from core.web.account_pages import account_pages
+    from core.web.again import again
     from core.web.bulk_pages import bulk_pages
     from core.web.export_pages import exports
+    from core.web.factor_pages import factor_pages
     from core.web.find_page import find_page
     from core.web.import_pages import imports
     from core.web.job_pages import job_pages
     from core.web.key_pages import key_pages
+    from core.web.lock_pages import lock_pages
     from core.web.pages import pages
     from core.web.past_pages import past_pages
+    from core.web.people_pages import people_pages
     from core.web.right_pages import right_pages
     from core.web.screens import screens
     from core.web.settings_pages import settings_pages
@@ -268,5 +273,6 @@ def register(app: Flask) -> None:
     of_rights = (share_pages, right_pages, why_pages, view_as)
     of_files = (job_pages, exports, imports)
     of_records = (bulk_pages, past_pages, trash_pages, screens)
-    for blueprint in (pages, account_pages, key_pages, find_page, settings_pages, *of_files, *of_rights, *of_records):
+    of_accounts = (again, people_pages, account_pages, key_pages, factor_pages, lock_pages)
+    for blueprint in (pages, *of_accounts, find_page, settings_pages, *of_files, *of_rights, *of_records):
         app.register_blueprint(blueprint)

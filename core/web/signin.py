@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
@@ -11,18 +12,24 @@ from flask import Blueprint, Response, current_app, g, make_response, redirect, 
 
 from core import accounts, journal
 from core.accounts import Person
+from core.api_keys import end_keys, keys_of
 from core.config import Config
-from core.context import actor, system
+from core.context import actor, now, system
 from core.db import db
 from core.errors import Invalid, Missing
-from core.i18n import LANGUAGES
+from core.i18n import LANGUAGES, ngettext
 from core.i18n import gettext as _
 from core.logs import log
 from core.people import User
+from core.second_factor import codes_left
 from core.settings import set_setting, setting
 from core.web import sessions
+from core.web.shell import say
 
 signin = Blueprint("signin", __name__)
+HALF = "half"
+HALF_TIME = timedelta(minutes=5)
+"""How long the right password waits for its code."""
 
 
 @signin.before_request
@@ -57,10 +64,52 @@ def sign_in() -> Any:
         if done.wait_seconds:
             response.headers["Retry-After"] = str(done.wait_seconds)
         return response
-    sessions.start(session, done.person, request.remote_addr, request.user_agent.string)  # type: ignore[arg-type]
     remove_first_password(password)
-    note_entry(done.person)
-    return redirect(url_for("signin.password") if done.person.must_change_password else _next())
+    if done.person.has_factor:
+        # Half in: a signed mark of the browser's, which opens nothing but the page that asks for the code.
+        session[HALF] = {"id": done.person.id, "stamp": done.person.stamp, "at": now().isoformat(), "next": _next()}
+        return redirect(url_for("signin.code"))
+    return _enter(done.person, _next())
+
+
+@signin.route("/login/code", methods=["GET", "POST"])
+def code() -> Any:
+    """The second step: a code of the authenticator, or a recovery code."""
+    person, there = half_in()
+    if person is None:
+        return redirect(url_for("signin.login", again=1))
+    if request.method == "GET":
+        return render_template("login_code.html", error="")
+    tried = accounts.second_step(person, request.form.get("code", "")[:40], g.limits["tries"], agent=request.user_agent.string)
+    if tried.person is None:
+        log("signin").warning("second step refused", waiting=tried.wait_seconds or None, address=actor().address)
+        response = make_response(render_template("login_code.html", error=tried.sentence), 429 if tried.wait_seconds else 401)
+        if tried.wait_seconds:
+            response.headers["Retry-After"] = str(tried.wait_seconds)
+        return response
+    answer = _enter(person, there)
+    if tried.by == "recovery":
+        left = codes_left(person.id)
+        say(ngettext("%(count)s recovery code is left.", "%(count)s recovery codes are left.", left), sticky=True, icon="lifebuoy")
+    return answer
+
+
+def half_in() -> tuple[Person | None, str]:
+    """(who has given the right password at this browser within the last minutes and owes a code, where he wanted to go)."""
+    kept = session.get(HALF)
+    if not isinstance(kept, dict):
+        return None, "/"
+    person = accounts.person_by_id(kept["id"])
+    fresh = now() - datetime.fromisoformat(kept["at"]) < HALF_TIME
+    good = person is not None and fresh and person.stamp == kept["stamp"] and person.has_factor
+    db.remove()
+    return (person, kept["next"]) if good else (None, "/")
+
+
+def _enter(person: Person, there: str) -> Any:
+    sessions.start(session, person, request.remote_addr, request.user_agent.string)  # type: ignore[arg-type]
+    note_entry(person)
+    return redirect(url_for("signin.password") if person.must_change_password else there)
 
 
 @signin.post("/logout/")
@@ -76,7 +125,7 @@ def password() -> Any:
     """Choosing a password; every other browser of the person is signed out by it."""
     person: Person = g.user
     if request.method == "GET":
-        return render_template("password.html", forced=person.must_change_password, errors={})
+        return _password_page({})
     current, new, again = (request.form.get(name, "") for name in ("current", "new", "again"))
     errors: dict[str, str] = {}
     # Looking at a password takes its time; no transaction is open while it does. Guessing here is counted as guessing at the door.
@@ -91,7 +140,7 @@ def password() -> Any:
         errors["again"] = _("The two new passwords differ.")
     if errors:
         db.remove()
-        return render_template("password.html", forced=person.must_change_password, errors=errors), 422
+        return _password_page(errors), 422
     hashed = accounts.hash_password(new)
     with system("a person changes his own password"):
         user = db.session.get(User, person.id)
@@ -100,10 +149,17 @@ def password() -> Any:
         user.password, user.must_change_password = hashed, False
         db.session.flush()
         journal.write("ab_user", person.id, "password", {})
+        if request.form.get("keys"):
+            end_keys(person.id)
     db.session.commit()
     db.remove()
     sessions.start(session, person, request.remote_addr, request.user_agent.string)  # type: ignore[arg-type]
     return redirect("/")
+
+
+def _password_page(errors: dict[str, str]) -> str:
+    person: Person = g.user
+    return render_template("password.html", forced=person.must_change_password, errors=errors, keys=len(keys_of(person.id)))
 
 
 @signin.route("/setup", methods=["GET", "POST"])

@@ -41,7 +41,7 @@ def seen_as(person: Person) -> Person:
     g.viewer = person
     # His own language, colours and zone: he looks for rights, not for words.
     own = {"language": person.language, "zone": person.zone, "theme": person.theme, "preferences": person.preferences}
-    return replace(other, must_change_password=False, **own)
+    return replace(other, must_change_password=False, needs_factor=person.needs_factor, **own)
 
 
 def refuse_writing() -> None:

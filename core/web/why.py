@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, render_template, request
 from sqlalchemy import select
 
-from core.addons import addons, enabled
+from core.addons import enabled
 from core.context import actor, local
 from core.db import db
 from core.errors import Broken, Missing, Refused
@@ -19,7 +19,7 @@ from core.model import fields_of, model_label, model_of, models
 from core.options import option_label
 from core.people import Department, MortiseUser, PersonalRight, Post, RoleRight, Team
 from core.records import records
-from core.right_words import scope_label, verb_label
+from core.right_words import addon_title, scope_label, verb_label
 from core.rule_lines import SCOPES, VERBS, rules_of, verbs_of
 from core.rules import Rights, may, visible_ids
 from core.titles import know_titles, titles
@@ -109,7 +109,7 @@ class Words:
     def _text(self, fact: Fact, row: Any) -> str:
         match fact.kind:
             case "asleep":
-                return _("The addon “%(name)s” is switched off.", name=_addon_title(fact.source.partition(":")[2]))
+                return _("The addon “%(name)s” is switched off.", name=addon_title(fact.source.partition(":")[2]))
             case "closed":
                 return _("The account is closed.")
             case "level":
@@ -121,7 +121,7 @@ class Words:
                 scopes = " ".join(sorted(set().union(*(one.scopes for one in lines))))
                 return _(
                     "%(what)s: %(scopes)s, as the addon “%(addon)s” brings it along",
-                    what=self._what(fact), scopes=_reach(scopes, any(one.shared for one in lines)), addon=_addon_title(fact.source[5:]),
+                    what=self._what(fact), scopes=_reach(scopes, any(one.shared for one in lines)), addon=addon_title(fact.source[5:]),
                 )  # fmt: skip
             case "grant" | "denial":
                 gone = fact.kind == "denial"
@@ -173,11 +173,6 @@ def _model(key: str) -> Any:
 
 def _title(table: str, row_id: int) -> str:
     return titles(models()[table], [row_id]).get(row_id, f"#{row_id}")
-
-
-def _addon_title(name: str) -> str:
-    one = addons().get(name)
-    return t(one.title) if one is not None else "Mortise"
 
 
 def _reach(scopes: str, shared: bool) -> str:
@@ -247,7 +242,7 @@ def _effective(user: Any, mine: Rights) -> SimpleNamespace:
         cells = [_cell(table, user.id, verb, grants[verb]) if verb in grants else None for verb in several]
         more = [(verb_label(verb), _cell(table, user.id, verb, grant)) for verb, grant in grants.items() if verb not in VERBS]
         line = SimpleNamespace(title=model_label(model, many=True), cells=cells, more=[one for one in more if one[1].text])
-        groups.setdefault((model.addon == "core", _addon_title(model.addon)), []).append(line)
+        groups.setdefault((model.addon == "core", addon_title(model.addon)), []).append(line)
     posts = Post.__table__
     places = db.session.execute(select(posts.c.department_id).where(posts.c.user_id == user.id), execution_options=QUIET).scalars().all()
     return SimpleNamespace(

@@ -1,4 +1,5 @@
 // The start of every page: each part of it wakes only when the page has it.
+import { startAgain } from "./again.js";
 import { startDialogs } from "./dialogs.js";
 import { takeDraft } from "./draft.js";
 import { startForm } from "./form.js";
@@ -8,6 +9,7 @@ import { startLookups } from "./lookup.js";
 import { rememberList, showPlace } from "./place.js";
 import { startSmallThings } from "./small.js";
 
+startAgain();
 startSmallThings();
 startDialogs();
 startLauncher();
