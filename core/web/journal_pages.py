@@ -106,7 +106,7 @@ def export() -> Response:
 
 
 def _lines(asked: Question, before: int) -> Iterator[list[str]]:
-    heads = (_("Number"), _("When"), _("Who"), _("Door"), _("Address"), _("Action"), _("Batch"), _("Kind of record"), _("Record"))
+    heads = (_("Number"), _("When"), _("Who"), _("Door"), _("IP address"), _("Action"), _("Batch"), _("Kind of record"), _("Record"))
     yield [*heads, _("Field"), _("Old"), _("New"), _("Hash")]
     verbs, doors, lot = verb_words(), door_words(), []
     for row in rows_of(asked, before, MOST_LINES):
