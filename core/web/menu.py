@@ -163,6 +163,10 @@ def settings_groups(path: str) -> list[Module]:
             [
                 *(_of_core(table, path) for table in ("ab_user", "core_department", "core_post", "core_team")),
                 Entry(_("Online now"), "/settings/online", "broadcast", "green", _("Who is at work, and where"), in_bar=False),
+                Entry(
+                    _("Requests"), "/settings/requests", "user-question", "amber", _("Who asks for a new password or another account"),
+                    "account requests", in_bar=False,
+                ),
             ],
         ),
         Module(
@@ -190,6 +194,7 @@ def settings_groups(path: str) -> list[Module]:
                     "dictionaries options",
                 ),
                 Entry(_("Firm"), "/settings/firm", "building", "amber", _("Name, zone, language, sign-in"), "firm settings"),
+                Entry(_("Mail"), "/settings/mail", "mail", "plum", _("Server, sender, and what was sent"), "mail smtp", in_bar=False),
                 Entry(_("Journal"), "/settings/journal", "history", "stone", _("Who changed what, and the way back"), "journal"),
             ],
         ),

@@ -252,7 +252,9 @@ def register(app: Flask) -> None:
     from core.web.import_pages import imports
     from core.web.job_pages import job_pages
     from core.web.key_pages import key_pages
+    from core.web.mail_pages import mail_pages
     from core.web.pages import pages
+    from core.web.request_pages import request_pages
     from core.web.right_pages import right_pages
     from core.web.screens import screens
     from core.web.settings_pages import settings_pages
@@ -264,6 +266,6 @@ def register(app: Flask) -> None:
     app.jinja_env.globals.update(asset=asset, icon=icon, csrf_input=csrf_input)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     of_rights = (share_pages, right_pages, why_pages, view_as)
-    of_files = (job_pages, exports, imports)
-    for blueprint in (pages, account_pages, key_pages, find_page, settings_pages, *of_files, bulk_pages, *of_rights, screens):
+    of_files, of_mail = (job_pages, exports, imports), (mail_pages, request_pages)
+    for blueprint in (pages, account_pages, key_pages, *of_mail, find_page, settings_pages, *of_files, bulk_pages, *of_rights, screens):
         app.register_blueprint(blueprint)
