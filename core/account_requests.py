@@ -47,7 +47,7 @@ class AccountRequest(Model):
     note: Mapped[str | None] = field(long=True, max_length=1000)
     signed_in: Mapped[bool] = field(default=True, readonly=True, label="Asked while signed in")
     state: Mapped[str] = field(
-        choices={"open": "Open", "accepted": "Accepted", "declined": "Declined", "withdrawn": "Withdrawn"}, default="open", readonly=True
+        choices={"open": "Open", "accepted": "Accepted", "declined": "Declined", "withdrawn": "Withdrawn by the person"}, default="open", readonly=True
     )
     reason: Mapped[str | None] = field(long=True, readonly=True)
     answered_by: Mapped[MortiseUser | None] = link(readonly=True)

@@ -14,12 +14,15 @@ from core.errors import Invalid, Refused, Wrong
 from core.fields import tidy
 from core.hooks import hook
 from core.i18n import gettext as _
+from core.i18n import lazy
 from core.rules import rights
 from core.secret_box import has_secret, kept_secret
 from core.settings import Setting, declare_setting, number_between, one_of, setting, text_of
 
 PASSWORD = "mail.password"  # noqa: S105 - the name under which it is kept
-SECURITY = {"starttls": "STARTTLS (port 587)", "tls": "TLS from the start (port 465)", "none": "None (only inside the house)"}
+SECURITY: dict[str, str] = {
+    "starttls": lazy("STARTTLS (port 587)"), "tls": lazy("TLS from the start (port 465)"), "none": lazy("None (only inside the house)"),
+}  # fmt: skip
 GUARDED = ("mail.", "house.address")
 """Who may change where mail goes could read the link for a system administrator's new password."""
 
@@ -35,9 +38,9 @@ def mail_address(value: Any) -> str:
             raise ValueError
         return Address(addr_spec=f"{name}@{domain}").addr_spec
     except (ValueError, IndexError):
-        raise Wrong(_("“%(value)s” is no e-mail address; write it like name@example.com.", value=text[:80])) from None
+        raise Wrong(_("“%(value)s” is not an e-mail address; write it like name@example.com.", value=text[:80])) from None
     except Exception:  # the parser of addresses has errors of its own for what it does not like
-        raise Wrong(_("“%(value)s” is no e-mail address; write it like name@example.com.", value=text[:80])) from None
+        raise Wrong(_("“%(value)s” is not an e-mail address; write it like name@example.com.", value=text[:80])) from None
 
 
 def house_address(value: Any) -> str:

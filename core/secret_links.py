@@ -121,9 +121,10 @@ def send_link(user: Any, purpose: str = "reset") -> None:
     invites = purpose == "invite"
     lifetime = timedelta(days=setting("mail.invite_days")) if invites else timedelta(minutes=setting("mail.link_minutes"))
     end_links(user.id)
-    salt, over = secrets.token_hex(32), now() + lifetime
+    salt, moment = secrets.token_hex(32), now()
+    over = moment + lifetime
     values = {"user_id": user.id, "purpose": purpose, "salt": salt, "digest": _digest(_token(salt)), "asked_by_id": actor().user_id}
-    made = insert(links).values(**values, created_at=now(), expires_at=over).returning(links.c.id)
+    made = insert(links).values(**values, created_at=moment, expires_at=over).returning(links.c.id)
     number = db.session.connection().execute(made).scalar_one()
     mail.send(user, lambda: _invitation(user, over) if invites else _reset(user, over), secret_link=number)
     journal.write("ab_user", user.id, "password-link", {})
