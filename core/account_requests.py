@@ -31,6 +31,7 @@ MOST_OPEN = 5
 """Requests that one person may have open."""
 WANTED = ("name", "phone", "email", "department")
 """What may be asked for; the request keeps it under the same name with ``new_`` before."""
+STATES = {"open": "Unanswered", "accepted": "Accepted", "declined": "Declined", "withdrawn": "Withdrawn by the person"}
 
 
 class AccountRequest(Model):
@@ -46,9 +47,7 @@ class AccountRequest(Model):
     new_department: Mapped[Department | None] = link(label="New department")
     note: Mapped[str | None] = field(long=True, max_length=1000)
     signed_in: Mapped[bool] = field(default=True, readonly=True, label="Asked while signed in")
-    state: Mapped[str] = field(
-        choices={"open": "Open", "accepted": "Accepted", "declined": "Declined", "withdrawn": "Withdrawn by the person"}, default="open", readonly=True
-    )
+    state: Mapped[str] = field(choices=STATES, default="open", readonly=True)
     reason: Mapped[str | None] = field(long=True, readonly=True)
     answered_by: Mapped[MortiseUser | None] = link(readonly=True)
     answered_at: Mapped[datetime | None] = field(readonly=True)

@@ -211,7 +211,7 @@ class MailView(View, model=Mail):
         _("Sending"): "tries trouble answer next_at message_id",
     }
     order = "-created_at"
-    may_create = may_delete = False
+    may_create = may_edit = may_delete = False
     icon, colour = "mail", "plum"
 
     def offers(self, name: str, record: Any) -> bool:
@@ -242,5 +242,5 @@ class MailView(View, model=Mail):
 class AccountRequestView(View, model=AccountRequest):
     columns = "id person wish state created_at answered_by answered_at"
     order = "-id"
-    may_create = may_delete = False
+    may_create = may_edit = may_delete = False
     icon, colour = "user-question", "amber"
