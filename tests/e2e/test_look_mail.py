@@ -23,7 +23,7 @@ from core.db import db
 from core.mail import mails
 from core.people import User
 from core.settings import set_setting
-with house(title="Mail to look at"):
+with house(title="看邮件"):
     values = {{"house.address": "{address}", "mail.host": "localhost", "mail.port": {port}, "mail.security": "none",
               "mail.sender": "house@firm.test", "mail.user": None}}
     for key, value in values.items():
