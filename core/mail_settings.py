@@ -75,6 +75,8 @@ def certificate(value: Any) -> str:
     """Certificates of an authority of the firm's own, as PEM."""
     text = str(value).strip()
     try:
+        if not text.isascii() or len(text) > 100_000:
+            raise ValueError
         ssl.create_default_context(cadata=text)
     except (ssl.SSLError, ValueError):
         raise Wrong(_("This is no certificate; paste it whole, from “BEGIN CERTIFICATE” to “END CERTIFICATE”.")) from None

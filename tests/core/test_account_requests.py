@@ -35,7 +35,7 @@ def person(user_id):
 
 
 def post(browser, url, **data):
-    token = browser.get(url).text.split('name="csrf_token" value="')[1].split('"')[0]
+    token = browser.get("/login/ask").text.split('name="csrf_token" value="')[1].split('"')[0]
     return browser.post(url, data={"csrf_token": token, **data})
 
 
@@ -206,3 +206,31 @@ def test_somebody_who_is_not_signed_in_asks_and_learns_nothing(app, create_user,
     codes = [post(app.test_client(), "/login/ask", username="x").status_code for _turn in range(6)]
     assert 429 in codes and post(app.test_client(), "/login/ask", username="").status_code == 422
     assert db.session.execute(text("SELECT count(*) FROM core_account_request")).scalar() == 1
+
+
+@both_databases
+def test_hostile_input_is_answered_with_a_sentence_at_every_door(app, create_user, login_as, api_as):
+    boss, api, li = login_as("boss", level="administrator"), api_as("boss"), login_as("li")
+    far = 10**25
+    nowhere = (f"/settings/requests/{far}", f"/account/requests/{far}/withdraw", f"/ab_user/{far}/password-link")
+    for url in (*nowhere, f"/settings/requests/{2**31}"):
+        assert boss.post(url, data={"answer": "accept", "purpose": "reset"}).status_code == 404, url
+    assert api.post(f"/api/v1/core_account_request/{far}/_answer", json={"answer": "accept"}).status_code == 404
+    strange = "a\x00b\ud7ff\U0001f375" + "长" * 3000
+    for url in ("/login/forgot", "/login/ask"):
+        assert post(app.test_client(), url, username=strange, note=strange).status_code in (200, 400, 422, 429), url
+    work()
+    assert post(app.test_client(), "/login/choose", code=strange, new=strange, again=strange).status_code in (400, 422)
+    for name in ("name", "phone", "email", "department", "note", "wish"):
+        assert li.post("/account/requests", data={"wish": "change", "name": "New", name: strange}).status_code in (302, 400, 422), name
+    assert boss.get("/settings/requests").status_code == 200
+    for one in found():
+        assert boss.post(f"/settings/requests/{one.id}", data={"answer": "decline", "reason": strange}).status_code in (302, 400, 409, 422)
+        assert boss.post(f"/settings/requests/{one.id}", data={"answer": "accept"}).status_code in (302, 400, 409, 422)
+        answer = {"answer": "decline", "reason": strange}
+        assert api.post(f"/api/v1/core_account_request/{one.id}/_answer", json=answer).status_code in (400, 409, 422)
+    chief = login_as("chief", level="system_administrator")
+    of_mail = ("host", "port", "security", "user", "sender", "sender_name", "reply_to", "certificate", "keep_days")
+    for key in (*(f"mail.{name}" for name in of_mail), "house.address", "password"):
+        assert chief.post("/settings/mail", data={key: strange}).status_code in (302, 400, 422), key
+        assert chief.get("/settings/mail").status_code == 200
