@@ -12,7 +12,7 @@ from core.context import actor, now
 from core.db import db
 from core.errors import Conflict
 from core.i18n import gettext as _
-from core.jobs import checkpoint, job
+from core.jobs import checkpoint, core_job, job
 from core.logs import log
 from core.mail import GIVE_UP_AFTER, LINK, Mail, bodies, body_of, mails
 from core.mail_sending import NotSent, Ready, composed, hand_over
@@ -23,6 +23,8 @@ from core.settings import setting
 PAUSES = (1, 2, 5, 15, 30, 60, 120, 240)
 """Minutes after each try that failed; the last one goes on until `GIVE_UP_AFTER`."""
 CHUNK = 1000
+LATE = timedelta(minutes=10)
+"""A mail that should have been tried so long ago may have lost its job: cancelled by somebody, or ended with each process that ran it."""
 
 
 def reached(point: str) -> None:
@@ -114,6 +116,16 @@ def shown_text(mail: Mail) -> str | None:
         return None
     body = body_of(mail.id)
     return body.text.replace(LINK, "[…]") if body else ""
+
+
+@job(every="10 minutes", system=True)
+def pick_up_mails() -> None:
+    """Finds mails that wait though no job is left that would send them"""
+    late = select(mails.c.id).where(mails.c.state == "waiting", mails.c.next_at < now() - LATE).order_by(mails.c.id).limit(CHUNK)
+    for number in db.session.execute(late, execution_options={"mortise_rules": False}).scalars().all():
+        same = core_job.c.name == deliver.name, core_job.c.arguments == f'{{"mail_id": {number}}}', core_job.c.due_at.is_not(None)
+        if db.session.execute(select(core_job.c.id).where(*same).limit(1)).first() is None:
+            deliver.later(mail_id=number)
 
 
 @job(every="1 day", at="03:50", system=True)

@@ -18,7 +18,7 @@ from core.i18n import gettext as _
 from core.jobs import run_jobs
 from core.journal import journal
 from core.mail import Letter, bodies, mails
-from core.mail_jobs import PAUSES, forget_old_mails
+from core.mail_jobs import PAUSES, forget_old_mails, pick_up_mails
 from core.secret_box import kept_secret, seal, table, unseal
 from core.settings import Setting, set_setting
 from core.testing import both_databases
@@ -306,6 +306,21 @@ def test_old_mails_go_and_waiting_ones_stay(box, create_user, clock):
     db.session.commit()
     assert [one.id for one in db.session.execute(select(mails))] == [new] != [old]
     assert db.session.execute(select(bodies.c.mail_id)).scalars().all() == [new]
+
+
+@both_databases
+def test_a_mail_that_lost_its_job_is_picked_up(box, create_user, clock):
+    lost, kept = send(create_user("li")), send(create_user("wang"))
+    db.session.execute(text(f"UPDATE core_job SET state = 'dead', due_at = NULL WHERE arguments = '{{\"mail_id\": {lost}}}'"))
+    with acting(Actor(door="job", system=True)):
+        pick_up_mails()
+        clock.advance(timedelta(minutes=11))
+        pick_up_mails()
+    db.session.commit()
+    jobs = db.session.execute(text("SELECT arguments FROM core_job WHERE state = 'queued' AND name LIKE '%deliver'")).scalars().all()
+    assert sorted(jobs) == [f'{{"mail_id": {one}}}' for one in sorted([lost, kept])]
+    work()
+    assert row(lost).state == row(kept).state == "sent" and len(box.taken) == 2
 
 
 def test_what_was_taken_stays_taken_when_the_farewell_fails(box, create_user, monkeypatch):
