@@ -17,9 +17,9 @@ from core.web.views import View, action
 
 __all__ = [
     "Conflict", "Department", "Invalid", "Mapped", "Missing", "Model", "Owned", "Post", "Problem", "Refused", "Role", "Team", "User",
-    "View", "_", "action", "actor", "everyone", "extend", "field", "half", "hook", "job", "lazy", "link", "links", "local", "may",
+    "View", "_", "action", "actor", "everyone", "extend", "field", "half", "hook", "job", "lazy", "link", "links", "local", "mail", "may",
     "ngettext", "now", "records", "rule", "system", "today",
 ]  # fmt: skip
 
 # What listens to the session, and the house's own rules, hold for whoever imports anything of core.
-from core import guard, journal, people_rules  # noqa: F401
+from core import guard, journal, mail, people_rules  # noqa: F401

@@ -228,7 +228,7 @@ def sign_in(login: str, password: str, tries: int, *, entering: bool = True, age
     """
     typed = login.strip()[:320]
     with db.short() as connection:
-        row = _find(connection, typed)
+        row = find_account(connection, typed)
         keys = {f"login:{(row.username if row else typed).lower()[:190]}": tries}
         if actor().address:
             keys[f"address:{actor().address}"] = max(TRIES_OF_AN_ADDRESS, tries)
@@ -286,7 +286,8 @@ def _keep(connection: Connection, user_id: int | None, worked: bool, agent: str 
     connection.execute(insert(sign_ins).values(**values, agent=(agent or "")[:200] or None))
 
 
-def _find(connection: Connection, typed: str) -> Any:
+def find_account(connection: Connection, typed: str) -> Any:
+    """The account with this name or e-mail address, as `PERSON_COLUMNS` and its id; None when there is none."""
     if not typed:
         return None
     low = typed.lower()
@@ -316,6 +317,18 @@ def _count_failure(connection: Connection, keys: dict[str, int]) -> int:
         values = {"failures": failures, "blocked_until": moment + pause if pause else None, "changed_at": moment}
         connection.execute(update(attempts).where(attempts.c.key == key).values(values))
     return 0
+
+
+def wait_after_asking(what: str, typed: str) -> int:
+    """Count one who asks for ``what`` without being signed in, by the name he gave and by his address; the seconds he has to wait.
+
+    It is counted alike whether or not there is such an account. Uses a short transaction of its own.
+    """
+    keys = {f"{what}:{typed.lower()[:180]}": 3}
+    if actor().address:
+        keys[f"{what}-address:{actor().address}"] = TRIES_OF_AN_ADDRESS
+    with db.short() as connection:
+        return _count_failure(connection, keys)
 
 
 def forget_failures(connection: Connection, keys: Any) -> None:

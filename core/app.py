@@ -16,7 +16,7 @@ from core.addons import broken, load_all
 from core.config import Config, load, secret_key
 from core.db import db
 from core.logs import log, start_logging
-from core.web import api, errors, file_routes, gate, health, sessions, signin
+from core.web import api, errors, file_routes, gate, health, link_pages, sessions, signin
 from core.web.security import FAB_SETTINGS, build
 
 WEB = Path(__file__).parent / "web"
@@ -62,6 +62,7 @@ def create_app(config: Config | None = None, *, check_schema: bool = True, **ove
         house = build(app, db.session)
         api.register(app, house)
     app.register_blueprint(signin.signin)
+    app.register_blueprint(link_pages.link_pages)
     app.register_blueprint(health.health)
     app.register_blueprint(file_routes.files)
     app.add_url_rule("/favicon.ico", "favicon", lambda: send_from_directory(WEB / "static", "favicon.svg", mimetype="image/svg+xml"))

@@ -13,6 +13,7 @@ from core.db import db
 from core.files import File, place, store_folder, store_lock
 from core.jobs import checkpoint, job
 from core.journal import JournalRow
+from core.mail import kept_for_mails
 from core.settings import setting
 from core.transfer.draft_tables import kept_for_imports
 
@@ -51,7 +52,7 @@ def _remove_unused(folder: Path) -> None:
     if not found:
         return
     named = set(db.session.execute(select(File.__table__.c.hash).where(File.__table__.c.hash.startswith(folder.name))).scalars())
-    named |= kept_for_imports()
+    named |= kept_for_imports() | kept_for_mails()
     journal = JournalRow.__table__.c
     since = now() - timedelta(days=setting("files.keep_deleted_days"))
     for content_hash in sorted(set(found) - named):

@@ -39,16 +39,20 @@ class Declaration:
     clean: Callable[[Any], Any]
     """Returns the value as it is stored; raises `Wrong` with the sentence for the person."""
     addon: str = "core"
+    page: str = "firm"
+    """On which page of the settings it stands."""
 
 
 _declared: dict[str, Declaration] = {}
 
 
-def declare_setting(key: str, default: Any, label: str, help: str = "", check: Callable[[Any], Any] | None = None) -> Declaration:
+def declare_setting(
+    key: str, default: Any, label: str, help: str = "", check: Callable[[Any], Any] | None = None, page: str = "firm"
+) -> Declaration:
     """Make ``setting(key)`` known. ``check`` returns the cleaned value or raises `Wrong`; without one the default's type decides."""
     if key in _declared and _declared[key].default != default:
         raise Misbuilt(f"The setting {key!r} is declared twice.")
-    made = _declared[key] = Declaration(key, default, label, help, check or _like(default), loading["addon"])
+    made = _declared[key] = Declaration(key, default, label, help, check or _like(default), loading["addon"], page)
     return made
 
 

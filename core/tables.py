@@ -2,6 +2,7 @@
 
 from core import (  # noqa: F401
     account_jobs,
+    account_requests,
     addons,
     api_keys,
     custom,
@@ -11,6 +12,8 @@ from core import (  # noqa: F401
     jobs,
     journal,
     journal_jobs,
+    mail,
+    mail_jobs,
     numbering,
     options,
     people,
@@ -18,6 +21,8 @@ from core import (  # noqa: F401
     right_tests,
     search,
     second_factor,
+    secret_box,
+    secret_links,
     settings,
     state,
     statistics_jobs,

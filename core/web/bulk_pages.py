@@ -118,7 +118,7 @@ def editable(view: View) -> list[Field]:
 
 def may_edit_many(view: View) -> bool:
     """Is “Edit” offered for several records at once?"""
-    return bool(may("edit", view.model)) and bool(may("bulk", view.model)) and bool(editable(view))
+    return view.may_edit and bool(may("edit", view.model)) and bool(may("bulk", view.model)) and bool(editable(view))
 
 
 @bulk_pages.post("/<table>/_edit")

@@ -7,18 +7,25 @@ from typing import Any
 
 from flask import render_template
 
+from core.account_requests import AccountRequest
 from core.accounts import set_password
 from core.context import actor, system
 from core.custom import CustomField, FieldSetting
 from core.errors import Refused
 from core.first import new_password
 from core.i18n import gettext as _
+from core.i18n import ngettext
 from core.lockouts import locks
+from core.mail import Mail
+from core.mail_jobs import cancel_mail, send_now, shown_text
+from core.mail_settings import must_be_set_up
+from core.mail_settings import problem as mail_problem
 from core.options import Dictionary, Option
 from core.people import Department, FieldRight, PersonalRight, Post, RoleRight, RoleRow, Team, User
 from core.right_tests import RightTest, counter_of, sentence, told
 from core.rules import may, rights, roles_of_code
 from core.second_factor import has_factor
+from core.secret_links import send_link
 from core.web import role_rights
 from core.web.account_pages import entries_of, outranks, sessions_of
 from core.web.key_pages import lines_of
@@ -54,7 +61,29 @@ class UserView(View, model=User):
                 html=render_template("_person_rights.html", person=record, views=views, leave_url=leave_url),
             ),
             SimpleNamespace(title=_("Sign-ins"), html=render_template("_person_entries.html", person=record, **entered)),
+            *self._by_mail(record),
         ]
+
+    def _by_mail(self, record: Any) -> list[Any]:
+        """Buttons that mail a link; where none can be sent they say why."""
+        if not record.active or not may("edit", record, "active") or not outranks(record):
+            return []
+        why = mail_problem() or ("" if record.email else _("This person has no e-mail address."))
+        return [SimpleNamespace(title=_("Password by mail"), html=render_template("_person_link.html", person=record, why=why))]
+
+    def offers(self, name: str, record: Any) -> bool:
+        """On the page of one person the panel “Password by mail” says more than a button could."""
+        return name != "invite"
+
+    @action(_("Invite by mail"), icon="mail-forward", confirm=_("Send these people a link with which they choose their password?"))
+    def invite(self, people: list[Any]) -> str:
+        """A link for everybody chosen, to choose a password by himself."""
+        must_be_set_up()
+        for person in people:
+            if not (verdict := may("edit", person, "active")) or not outranks(person):
+                raise Refused(_("You may change people of a lower level only."), verdict)
+            send_link(person, "invite")
+        return ngettext("%(count)s invitation is on its way.", "%(count)s invitations are on their way.", len(people))
 
     @action(
         _("New password"),
@@ -181,3 +210,45 @@ class CustomFieldView(View, model=CustomField):
 class FieldSettingView(View, model=FieldSetting):
     columns = "field_name model title required hidden"
     icon, colour = "forms", "clay"
+
+
+class MailView(View, model=Mail):
+    columns = "subject state recipient tries trouble next_at created_at"
+    form = {
+        _("Mail"): "subject state person recipient sent_at",
+        _("Sending"): "tries trouble answer next_at message_id",
+    }
+    order = "-created_at"
+    may_create = may_edit = may_delete = False
+    icon, colour = "mail", "plum"
+
+    def offers(self, name: str, record: Any) -> bool:
+        """What was sent is over."""
+        return record.state == "waiting" if name == "stop" else record.state != "sent"
+
+    def notes(self, record: Any) -> list[Any]:
+        """The text, to its reader and its writer only."""
+        text = shown_text(record)
+        return [SimpleNamespace(title=_("Text"), html=render_template("_mail_text.html", text=text))]
+
+    @action(_("Send now"), icon="send")
+    def again(self, mails: list[Any]) -> str:
+        """Try once more, at once."""
+        must_be_set_up()
+        for one in mails:
+            send_now(one)
+        return ngettext("%(count)s mail is tried now.", "%(count)s mails are tried now.", len(mails))
+
+    @action(_("Cancel sending"), icon="x", confirm=_("Do not send these mails?"), danger=True)
+    def stop(self, mails: list[Any]) -> str:
+        """Never send what still waits."""
+        for one in mails:
+            cancel_mail(one)
+        return ngettext("%(count)s mail is cancelled.", "%(count)s mails are cancelled.", len(mails))
+
+
+class AccountRequestView(View, model=AccountRequest):
+    columns = "id person wish state created_at answered_by answered_at"
+    order = "-id"
+    may_create = may_edit = may_delete = False
+    icon, colour = "user-question", "amber"

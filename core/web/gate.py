@@ -35,9 +35,12 @@ from core.web.shell import stamp
 SAFE = ("GET", "HEAD", "OPTIONS")
 NO_PERSON = {"static", "health.healthz", "health.readyz", "favicon"}
 """Endpoints that know nobody and read no database."""
-PUBLIC = {"signin.login", "signin.sign_in", "signin.code", "again.alive", "again.sign_in_again", "SignInApi.login", "SignInApi.refresh"}
+BY_MAIL = {"links.forgot", "links.send_me_a_link", "links.ask", "links.ask_an_administrator", "links.choose", "links.choose_password"}
+"""What somebody does who cannot sign in; also open at a browser in which somebody is."""
+AT_THE_DOOR = {"signin.login", "signin.sign_in", "signin.code", "again.alive", "again.sign_in_again"} | BY_MAIL
+PUBLIC = {"SignInApi.login", "SignInApi.refresh"} | AT_THE_DOOR
 """Endpoints for people who are not signed in."""
-WHILE_FORCED = {"signin.login", "signin.sign_in", "signin.code", "again.alive", "again.sign_in_again", "signin.password", "signin.logout"}
+WHILE_FORCED = {"signin.password", "signin.logout"} | AT_THE_DOOR
 """What a person may do before his password is his own."""
 WHILE_UNPROVED = WHILE_FORCED | {f"factor_pages.{name}" for name in ("factor", "start", "confirm")}
 """What a person may do before he has the second factor that he must have."""
@@ -260,7 +263,7 @@ def leave(response: Response) -> Response:
     )
     headers["X-Content-Type-Options"] = "nosniff"
     headers["X-Frame-Options"] = "DENY"
-    headers["Referrer-Policy"] = "same-origin"
+    headers.setdefault("Referrer-Policy", "same-origin")
     headers["Cross-Origin-Opener-Policy"] = "same-origin"
     headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=(), payment=()"
     if current_app.config["SESSION_COOKIE_SECURE"]:

@@ -35,6 +35,8 @@ class Entry:
     current: bool = False
     in_bar: bool = True
     """False: found in the launcher and on the overview, but not a word of the top bar."""
+    also: str = ""
+    """Where else one is on this page: the list that it leads to."""
 
 
 @dataclass(slots=True)
@@ -165,6 +167,10 @@ def settings_groups(path: str) -> list[Module]:
                 Entry(_("Organisation"), "/departments", "sitemap", "teal", _("The tree of departments and their heads"), in_bar=False),
                 Entry(_("Locked accounts"), "/settings/locked", "lock", "rose", _("Who waits after failed sign-ins"), in_bar=False),
                 Entry(_("Online now"), "/settings/online", "broadcast", "green", _("Who is at work, and where"), in_bar=False),
+                Entry(
+                    _("Requests"), "/settings/requests", "user-question", "amber", _("Who asks for a new password or another account"),
+                    "account requests", in_bar=False, also="/core_account_request/",
+                ),  # fmt: skip
             ],
         ),
         Module(
@@ -192,6 +198,10 @@ def settings_groups(path: str) -> list[Module]:
                     "dictionaries options",
                 ),
                 Entry(_("Firm"), "/settings/firm", "building", "amber", _("Name, zone, language, sign-in"), "firm settings"),
+                Entry(
+                    _("Mail"), "/settings/mail", "mail", "plum", _("Server, sender, and what was sent"), "mail smtp", in_bar=False,
+                    also="/core_mail/",
+                ),  # fmt: skip
                 Entry(_("Journal"), "/settings/journal", "history", "stone", _("Who changed what, and the way back"), "journal"),
             ],
         ),
@@ -199,7 +209,7 @@ def settings_groups(path: str) -> list[Module]:
     for group in groups:
         group.entries = [one for one in group.entries if one is not None]
         for one in group.entries:
-            one.current = path.startswith(one.url)
+            one.current = path.startswith((one.url, one.also or one.url))
     return groups
 
 

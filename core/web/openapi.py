@@ -104,6 +104,15 @@ SHARE = {
 }
 SHARED = {"type": "object", "properties": {"shares": {"type": "integer", "description": "How many were made or changed"}}}
 SHARES = {"type": "object", "properties": {"result": {"type": "array", "items": {"type": "object"}}}}
+ANSWER = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["answer"],
+    "properties": {
+        "answer": {"type": "string", "enum": ["accept", "link", "password", "decline", "withdraw"]},
+        "reason": {"type": "string", "description": "Needed to decline", "maxLength": 1000},
+    },
+}
 FACTS = {
     "type": "array",
     "items": {"type": "object", "properties": {"kind": TEXT, "text": TEXT, "url": TEXT}},
@@ -141,6 +150,7 @@ class OpenApiDescription(OpenApi):
         spec.options["info"] = {"description": "Records of this installation. Links are ids; what the person may not see does not exist."}
         spec.components.schema("Error", ERROR)
         spec.components.schema("Share", SHARE)
+        spec.components.schema("Answer", ANSWER)
         for code, text in RESPONSES.items():
             content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
             spec.components.response(code, {"description": text, "content": content})
@@ -208,6 +218,10 @@ def describe(spec: Any, model: type) -> None:
         spec.path(path=f"{base}/{{id}}/shares", operations={"get": listed})
         ended = _operation(model, "End a share", GONE, (401, 403, 404), parameters=("id", "share_id"))
         spec.path(path=f"{base}/{{id}}/shares/{{share_id}}", operations={"delete": ended})
+    if table == "core_account_request":
+        answered = {**one, "properties": {**one["properties"], "password": {"type": "string", "description": "A temporary one, told once"}}}
+        answering = _operation(model, "Answer", answered, (400, 401, 403, 404, 409, 415, 422), body="Answer", parameters=("id",))
+        spec.path(path=f"{base}/{{id}}/_answer", operations={"post": answering})
     spec.path(path=f"{base}/_info", operations={"get": _operation(model, "Fields and rights", {"type": "object"}, (401, 403))})
 
 

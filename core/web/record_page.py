@@ -126,9 +126,10 @@ def record_page(form: RecordForm, *, next_url: str = "") -> SimpleNamespace:
     if record is None:
         return page
     verdict = may("edit", record)
-    page.may_save = bool(verdict)
-    if not verdict:
-        page.locked = _("You may read this record, but not change it.")
+    page.may_save = bool(verdict) and view.may_edit
+    if not page.may_save:
+        kept = _("This is kept by the house and only shown here.")
+        page.locked = _("You may read this record, but not change it.") if view.may_edit else kept
         for section in page.sections:
             for field in section.fields:
                 # The sentence above the form says it once; forty locks would say nothing more.

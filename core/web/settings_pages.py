@@ -180,18 +180,30 @@ def firm() -> Any:
     errors: dict[str, str] = {}
     typed = request.form if request.method == "POST" else {}
     if request.method == "POST":
-        _must_edit_settings()
-        for key in declared_settings():
-            text = typed.get(key, "").strip()
-            if key in typed and text != str(setting(key)):
-                try:
-                    set_setting(key, text or None)
-                except Invalid as problem:
-                    errors |= problem.errors
+        errors = save_typed("firm", typed)
         if not errors:
             say(_("The settings were saved; they hold at once, everywhere."), undo=True)
             return redirect("/settings/firm")
-    boxes = [
+    return drawn("firm.html", SimpleNamespace(boxes=boxes_of("firm", typed, errors), errors=errors), 422 if errors else 0)
+
+
+def save_typed(page: str, typed: Any) -> dict[str, str]:
+    """Save what was typed into the boxes of a page; returns {setting: sentence} of what does not fit."""
+    _must_edit_settings()
+    errors: dict[str, str] = {}
+    for key, one in declared_settings().items():
+        text = typed.get(key, "").strip()
+        if one.page == page and key in typed and text != str(setting(key)):
+            try:
+                set_setting(key, text or None)
+            except Invalid as problem:
+                errors |= problem.errors
+    return errors
+
+
+def boxes_of(page: str, typed: Any, errors: dict[str, str], words: dict[str, str] = LANGUAGES) -> list[SimpleNamespace]:
+    """The boxes of a page of settings; ``words`` say what a choice is called."""
+    return [
         SimpleNamespace(
             key=key,
             id=f"setting-{place}",
@@ -199,12 +211,11 @@ def firm() -> Any:
             help=t(one.help) if one.help else "",
             value=typed.get(key, setting(key)),
             error=errors.get(key, ""),
-            options=[(each, LANGUAGES.get(each, each)) for each in getattr(one.clean, "choices", ())],
+            options=[(each, t(words.get(each, each))) for each in getattr(one.clean, "choices", ())],
         )
         for place, (key, one) in enumerate(declared_settings().items())
-        if isinstance(one.default, (str, int)) and not isinstance(one.default, bool)
+        if one.page == page and isinstance(one.default, (str, int)) and not isinstance(one.default, bool)
     ]
-    return drawn("firm.html", SimpleNamespace(boxes=boxes, errors=errors), 422 if errors else 0)
 
 
 def _must_edit_settings() -> None:

@@ -256,9 +256,11 @@ def register(app: Flask) -> None:
     from core.web.job_pages import job_pages
     from core.web.key_pages import key_pages
     from core.web.lock_pages import lock_pages
+    from core.web.mail_pages import mail_pages
     from core.web.pages import pages
     from core.web.past_pages import past_pages
     from core.web.people_pages import people_pages
+    from core.web.request_pages import request_pages
     from core.web.right_pages import right_pages
     from core.web.screens import screens
     from core.web.settings_pages import settings_pages
@@ -273,6 +275,6 @@ def register(app: Flask) -> None:
     of_rights = (share_pages, right_pages, why_pages, view_as)
     of_files = (job_pages, exports, imports)
     of_records = (bulk_pages, past_pages, trash_pages, screens)
-    of_accounts = (again, people_pages, account_pages, key_pages, factor_pages, lock_pages)
+    of_accounts = (again, people_pages, account_pages, key_pages, factor_pages, lock_pages, mail_pages, request_pages)
     for blueprint in (pages, *of_accounts, find_page, settings_pages, *of_files, *of_rights, *of_records):
         app.register_blueprint(blueprint)

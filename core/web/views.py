@@ -86,6 +86,8 @@ class View:
     """False keeps the list out of the menu; None leaves out models that are a part of another."""
     may_create: bool = True
     """False: records of this model are not made on a screen."""
+    may_edit: bool = True
+    """False: a record's page only shows it, since a change would always be refused."""
     may_delete: bool = True
     """False: the screens offer no deletion, since it would always be refused."""
     several: dict[str, str] = {}
