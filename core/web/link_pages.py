@@ -12,6 +12,7 @@ from flask import Blueprint, Response, current_app, redirect, render_template, r
 
 from core import accounts, journal, mail, secret_links
 from core.account_jobs import answer_forgotten
+from core.api_keys import end_keys
 from core.config import Config
 from core.context import actor, system
 from core.db import db
@@ -104,6 +105,7 @@ def choose_password() -> Any:
         person = db.session.get(User, user.id)
         assert person is not None, "people are never deleted"
         person.password, person.must_change_password = hashed, False
+        end_keys(person.id)
         db.session.flush()
         accounts.end_sessions(person.id)
         accounts.unlock(person.username)
