@@ -46,21 +46,28 @@ CHECKED = (
     "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
     "response_schema_conformance",
 )  # fmt: skip
-IDS = ["0", "00", "-1", "1.0", "1e3", "x", "１", "%00", "2147483648", "9223372036854775807", "9223372036854775808", "9" * 40, "1%2F2", "%ED%A0%80"]
+IDS = [
+    "0", "00", "-1", "1.0", "1e3", "x", "１", "%00", "2147483648", "9223372036854775807", "9223372036854775808", "9" * 40, "1%2F2",
+    "%ED%A0%80",
+]  # fmt: skip
 WORDS = [
-    "", " ", "\x00", "a\x00b", "榫卯", "%", "_", "'", '"', "\\", "-", "-id", "id,id", "__class__", "custom", "1e999999", "NaN", "0000-01-01", "10000-01-01",
-    "9" * 40, "x" * 3000, "{", "[]", "null", '{"and": []}', '{"or": [{}]}', '{"field": "id", "op": "is", "value": 1e400}',
+    "", " ", "\x00", "a\x00b", "榫卯", "%", "_", "'", '"', "\\", "-", "-id", "id,id", "__class__", "custom", "1e999999", "NaN",
+    "0000-01-01", "10000-01-01", "9" * 40, "x" * 3000, "{", "[]", "null", '{"and": []}', '{"or": [{}]}',
+    '{"field": "id", "op": "is", "value": 1e400}',
     '{"field": "id", "op": "in", "value": [9223372036854775808]}', '{"field": "id", "op": "is", "value": "' + "9" * 40 + '"}',
     '{"field": "name", "op": "contains", "value": "\\u0000"}', '{"field": "name", "op": "is", "value": "\\ud800"}',
     '{"and": [' * 900 + "]}" * 900, '{"not": ' * 60 + "{}" + "}" * 60,
 ]  # fmt: skip
-BODIES = ["", "{", "[]", "1", "null", '"x"', "[" * 20_000, '{"a":' * 20_000, '{"version": NaN}', "\x00", "\ufeff{}", '{"name": "a", "name": "b"}']
+BODIES = [
+    "", "{", "[]", "1", "null", '"x"', "[" * 20_000, '{"a":' * 20_000, '{"version": NaN}', "\x00", "\ufeff{}", '{"name": "a", "name": "b"}',
+]  # fmt: skip
 PIECES = [
-    "1e999999", "1e-999999", "-1e400", "NaN", "Infinity", "-Infinity", "9" * 400, "-" + "9" * 40, "9223372036854775808", "2147483648", "0", "-1",
-    "1.5", "true", "false", "null", '""', '" "', '"\\u0000"', '"a\\u0000b"', '"\\ud800"', '"1e99999999"', '"9e400"', '"NaN"', '"-0"', '"0000-01-01"',
-    '"10000-01-01"', '"0001-01-01T00:00:00+14:00"', '"9999-12-31T23:59:59-14:00"', '"0001-01-01"', '"9999-12-31"', '"2026-02-30"',
-    '"' + "x" * 70_000 + '"', '"' + "9" * 5000 + '"', "[]", "{}", "[null]", "[1, 1]", "[9223372036854775808]", '["\\u0000"]', '{"a": 1, "a": 2}',
-    "[" * 3000 + "]" * 3000, '{"a":' * 3000 + "1" + "}" * 3000, '"=1+1"', '"榫卯 🪚"', '"1"', '"yes"', "[[1]]", "1e2",
+    "1e999999", "1e-999999", "-1e400", "NaN", "Infinity", "-Infinity", "9" * 400, "-" + "9" * 40, "9223372036854775808", "2147483648", "0",
+    "-1", "1.5", "true", "false", "null", '""', '" "', '"\\u0000"', '"a\\u0000b"', '"\\ud800"', '"1e99999999"', '"9e400"', '"NaN"', '"-0"',
+    '"0000-01-01"', '"10000-01-01"', '"0001-01-01T00:00:00+14:00"', '"9999-12-31T23:59:59-14:00"', '"0001-01-01"', '"9999-12-31"',
+    '["\\u0000"]', '"2026-02-30"', '"' + "x" * 70_000 + '"', '"' + "9" * 5000 + '"', "[]", "{}", "[null]", "[1, 1]",
+    "[9223372036854775808]", '{"a": 1, "a": 2}', "[" * 3000 + "]" * 3000, '{"a":' * 3000 + "1" + "}" * 3000, '"=1+1"', '"榫卯 🪚"', '"1"', '"yes"',
+    "[[1]]", "1e2",
 ]  # fmt: skip
 """Values of JSON as text, some of which `json.dumps` would not write."""
 
@@ -198,6 +205,13 @@ def _ask(told: Told, person: Any, operation: Any, examples: int, way: Generation
         send()
 
 
+def trees(names: Any) -> Any:
+    """Filters over fields of these names, as JSON."""
+    leaf = st.fixed_dictionaries({"field": names, "op": st.sampled_from(OPERATORS), "value": ODD | st.lists(ODD, max_size=3)})
+    tree = leaf | st.dictionaries(st.sampled_from(["and", "or", "not"]), st.lists(leaf, max_size=3), min_size=1, max_size=1)
+    return tree.map(json.dumps)
+
+
 def steer(words: dict[str, Any], operation: Any, data: Any, ids: dict[str, list[int]]) -> None:
     """Put names of fields, filters and ids that are there where the description can only say “text” or “a number”."""
     table = operation.path.split("/")[3]
@@ -210,9 +224,7 @@ def steer(words: dict[str, Any], operation: Any, data: Any, ids: dict[str, list[
             parts = st.tuples(st.sampled_from(before), names, st.sampled_from(after)).map("".join)
             query[name] = ",".join(data.draw(st.lists(parts, min_size=1, max_size=3)))
         elif name == "filter":
-            leaf = st.fixed_dictionaries({"field": names, "op": st.sampled_from(OPERATORS), "value": ODD | st.lists(ODD, max_size=3)})
-            tree = leaf | st.dictionaries(st.sampled_from(["and", "or", "not"]), st.lists(leaf, max_size=3), min_size=1, max_size=1)
-            query[name] = json.dumps(data.draw(tree))
+            query[name] = data.draw(trees(names))
         elif name == "field":
             query[name] = data.draw(names)
         elif name == "verb":
