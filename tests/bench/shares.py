@@ -1,6 +1,6 @@
 """Lists of people with many shares: page and count by the row filter's own statements, against those of an administrator.
 
-`python -m tests.bench.shares ROWS WHO` runs inside the installation and prints JSON. As many clients as `SHARES` says are opened to
+`python -m tests.bench.shares ROWS WHO [TURNS]` runs inside the installation and prints JSON. As many clients as `SHARES` says are opened to
 one person after the other, and as many to others; then, and before, each person's first page is asked for.
 """
 
@@ -66,7 +66,7 @@ def told(facts: dict[str, Any]) -> tuple[str, bool]:
     ), one.met  # fmt: skip
 
 
-def main(count: int, who: dict[str, list[Any]]) -> list[dict[str, Any]]:
+def main(count: int, who: dict[str, list[Any]], turns: int = TURNS) -> list[dict[str, Any]]:
     """Every case of this installation."""
     from core.app import create_app
     from core.config import load as settings
@@ -80,10 +80,10 @@ def main(count: int, who: dict[str, list[Any]]) -> list[dict[str, Any]]:
         share(count, who, None)
         level(boss, "administrator")
         for place, one in enumerate(rows.PEOPLE):
-            found += cases(people[place], one.sees, boss)
+            found += cases(people[place], one.sees, boss, turns)
         for place, one in enumerate(rows.PEOPLE):
             share(count, who, people[place])
-            found += cases(people[place], one.sees, boss)
+            found += cases(people[place], one.sees, boss, turns)
         level(boss, "employee")
         share(count, who, None, 0)
         db.remove()
@@ -131,7 +131,7 @@ def level(user: int, word: str) -> None:
         connection.execute(sa.update(table).where(table.c.id == user).values(level=word))
 
 
-def cases(user: int, sees: str, boss: int) -> Iterator[Shared]:
+def cases(user: int, sees: str, boss: int, turns: int) -> Iterator[Shared]:
     """The lists of one person, each asked for in turn with the administrator's, so that the machine's other work weighs on both."""
     from core.db import db
     from core.people import Share
@@ -141,7 +141,7 @@ def cases(user: int, sees: str, boss: int) -> Iterator[Shared]:
     number = int(db.session.execute(mine, execution_options={"mortise_rules": False}).scalar_one())
     for order in ORDERS:
         ways = ((user, False, False), (user, True, False), (user, True, True), (boss, True, False))
-        spent = [[_page(one, ORDERS[order], count, forget) for one, count, forget in ways] for _turn in range(WARM + TURNS)]
+        spent = [[_page(one, ORDERS[order], count, forget) for one, count, forget in ways] for _turn in range(WARM + turns)]
         yield Shared(sees, number, order, *(statistics.median(one) for one in zip(*spent[WARM:], strict=True)))
 
 
@@ -165,4 +165,4 @@ def _page(user: int, order: str, count: bool, forget: bool) -> float:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(main(int(sys.argv[1]), json.loads(sys.argv[2]))) + "\n")
+    sys.stdout.write(json.dumps(main(int(sys.argv[1]), json.loads(sys.argv[2]), *map(int, sys.argv[3:]))) + "\n")
