@@ -10,6 +10,7 @@ PY := .venv/bin/python
 UV := .tools/bin/uv
 # `make test ARGS="-k journal -x"` hands words on to pytest; so do quick and docs. `make run ARGS=--strict` hands them to serve.
 ARGS ?=
+FUZZ ?= 60
 # A file's tests stay together, for the sake of what they share. Files are given out as they come (tests/conftest.py: the slow
 # ones first); by itself xdist begins with those that hold many tests, and ends with one process at work on the longest.
 SPREAD := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
@@ -18,7 +19,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PO := $(shell find core addons -name '*.po' 2>/dev/null)
 
-.PHONY: help run setup test quick bench lint fix docs lock notices
+.PHONY: help run setup test quick bench fuzz lint fix docs lock notices
 
 help: ## list these targets
 	@echo "Mortise. Start with: make run"
@@ -41,6 +42,9 @@ quick: .venv/.dev setup ## the fast tests, under three minutes: on SQLite alone,
 
 bench: .venv/.dev setup ## measure pages of a million clients against their floor, start and memory (ARGS="--rows 100000 --runs 1")
 	$(PY) run.py bench $(ARGS)
+
+fuzz: .venv/.dev setup ## ask every operation of the API and every screen with made-up values, an hour (FUZZ=30: 30 times each)
+	MORTISE_FUZZ=$(FUZZ) $(PY) -m pytest $(SPREAD) --dist load tests/core/test_fuzz_rest.py tests/core/test_fuzz_screens.py $(ARGS)
 
 lint: .venv/.dev ## look for faults in the code
 	.venv/bin/ruff check .

@@ -38,7 +38,7 @@ def _filter_reads(state: ORMExecuteState) -> None:
     # would also make the rows seem fewer than they are, since it says once more what the conditions say.
     led = options.get("mortise_led")
     for model in classes:
-        reach = mine.row_filter(model, "read")
+        reach = mine.row_filter(model, "read", each=led is model)
         if reach is not None:
             if led is model:
                 reach = func.coalesce(reach, false()) if db.is_sqlite else case((reach, true()), else_=false())

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import func, literal, select, union_all
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import InstrumentedAttribute
 
 from core.context import actor
 from core.cursors import Step, after, order_of, read_cursor, write_cursor
@@ -17,7 +18,7 @@ from core.db import db
 from core.errors import Broken
 from core.filters import compile_filter, field_named
 from core.i18n import gettext as _
-from core.reach import MOST_COUNTED, limbs_of, reach_of
+from core.reach import ALONE, MOST_COUNTED, limbs_of, reach_of
 
 MOST_FOUND = 1_000
 MOST_ROWS = 1_000
@@ -184,6 +185,11 @@ class _Question:
                 found = list(run(_walk(self, steps, place, back, limit, picked, ranks[0], window)).all())
                 if len(found) > limit:
                     return found
+        if db.is_sqlite and self.within == ALONE and not self.conditions and self.hits is None and ranks[0] == 0 and _bare(steps):
+            # Of so many shared rows the next in order are mostly met soon. SQLite would fetch and sort all of them.
+            found = list(run(_nearest(self.model, steps, place, back, limit, picked)).all())
+            if len(found) > limit:
+                return found
         found = []
         for rank in ranks:
             if len(found) <= limit:
@@ -228,6 +234,30 @@ def _sorted(asked: _Question, steps: list[Step], place: list[Any] | None, back: 
     return query.order_by(*(step.sorting(back) for step in steps)).limit(limit + 1)
 
 
+def _bare(steps: list[Step]) -> bool:
+    """True for an order along an index of columns."""
+    return steps[0].indexed and all(isinstance(one.expression, InstrumentedAttribute) for one in steps)
+
+
+def _nearest(model: Any, steps: list[Step], place: list[Any] | None, back: bool, limit: int, picked: list[Any]) -> Any:
+    """The statement of a page among the next 10,000 rows in order, whosoever they are."""
+    # Where these end is asked of the bare table, so that no rule is asked of them.
+    table, first = model.__table__.alias(), steps[0]
+    bare = [replace(one, expression=table.c[one.expression.key]) for one in steps]
+    beyond = [bare[0].expression.is_not(None), *(_beyond(bare, place, back, 0) if place is not None else [])]
+    last = select(bare[0].expression).where(*beyond).order_by(*_sorting(bare, back, 0)).offset(NEXT[-1]).limit(1)
+    end = db.session.execute(last).scalar()
+    where = [first.expression.is_not(None), *(_beyond(steps, place, back, 0) if place is not None else [])]
+    if end is not None:
+        where.append(first.expression >= end if first.down != back else first.expression <= end)
+    return _led(select(*picked, *_keys(steps)[1]).where(*where).order_by(*_sorting(steps, back, 0)).limit(limit + 1), model)
+
+
+def _sorting(steps: list[Step], back: bool, rank: int) -> list[Any]:
+    """The ORDER BY of one walk: the first column has a value in each row (rank 0), or in none."""
+    return [*([steps[0].sorting(back, whole=True)] if rank == 0 else []), *(one.sorting(back) for one in steps[1:])]
+
+
 def _walk(
     asked: _Question, steps: list[Step], place: list[Any] | None, back: bool, limit: int, picked: list[Any], rank: int, window: int = 0
 ) -> Any:  # fmt: skip
@@ -239,8 +269,7 @@ def _walk(
         where.append(first.expression.is_(None) if rank else first.expression.is_not(None))
     if place is not None:
         where += _beyond(steps, place, back, rank)
-    sorting = [first.sorting(back, whole=True)] if rank == 0 else []
-    sorting += [step.sorting(back) for step in steps[1:]]
+    sorting = _sorting(steps, back, rank)
     # The hits of a search are not looked up anew for each walk.
     alone = asked.visible is not None or (asked.hits is not None and not asked.narrow)
     limbs = [[]] if alone else limbs_of(model, asked.branches, first, asked.narrow)

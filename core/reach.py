@@ -22,12 +22,18 @@ MOST_WALKS = 40
 """So many walks of an index, one a department, are still quicker than one through everybody's rows."""
 QUIET = {"mortise_rules": False}
 _wide: weakref.WeakKeyDictionary[Engine, dict[tuple[int | None, str], tuple[int, float]]] = weakref.WeakKeyDictionary()
+ALONE = MOST_COUNTED + 2
+"""Kept instead of a number of rows: those that are shared with the person are more than are counted, whatever else he sees."""
+
+
+TWICE = 2_000
+"""So many records may be shared with a person more than once, among those that are looked at."""
 
 
 def reach_of(model: Any, branches: list[Any] | None, fresh: bool) -> tuple[int | None, list[int] | None]:
     """(how many rows these alternatives of a row filter let through, their ids if they are at most `FEW`).
 
-    None for every row, and at most one more than 10,000. Unless a ``fresh`` number is wanted, one above `FEW` of the last five
+    None for every row, and little more than 10,000 at most. Unless a ``fresh`` number is wanted, one above `FEW` of the last five
     minutes will do: it only decides between two ways to the same rows.
     """
     if branches is None:
@@ -56,6 +62,15 @@ def reach_of(model: Any, branches: list[Any] | None, fresh: bool) -> tuple[int |
 
 
 def _count(model: Any, branches: list[Any]) -> int:
+    from core.rules import rights
+
+    many = rights().much_shared(model)
+    if many is not None:
+        # A share goes with its record (`core.deletion`), so that very many need not be looked for among the records.
+        some = many.limit(MOST_COUNTED + TWICE).subquery()
+        query = select(func.count(some.c.record_id.distinct()))
+        if db.session.execute(query, execution_options=QUIET).scalar_one() > MOST_COUNTED:
+            return ALONE
     by_id = [getattr(getattr(one, "left", None), "key", None) == "id" for one in branches]
     named, others = ([one for one, its in zip(branches, by_id, strict=True) if its is kind] for kind in (True, False))
     parts = [select(_ids(model, one, MOST_COUNTED + 1).subquery()) for one in others]

@@ -65,7 +65,7 @@ class Rights:
         self._shared: dict[str, set[tuple[int, str]]] = {}
         self._much_shared = False
         self._teammates: set[int] | None = None
-        self._branches: dict[tuple[type, str], list[Any] | None] = {}
+        self._branches: dict[tuple[type, str, bool], list[Any] | None] = {}
         self._readers: dict[str, list[tuple[int, list[Any]]]] = {}
         self._seen: dict[type, tuple[Any, dict[str, Field], dict[str, Field]]] = {}
         if user_id is not None:
@@ -181,13 +181,18 @@ class Rights:
 
     # -- rows -----------------------------------------------------------------------------------------------------
 
-    def branches(self, model: type, verb: str = "read") -> list[Any] | None:
-        """The alternatives of the row filter as SQL expressions: None for “all rows”, an empty list for “no row”."""
-        if (model, verb) not in self._branches:
-            self._branches[model, verb] = self._make_branches(model, verb)
-        return self._branches[model, verb]
+    def branches(self, model: type, verb: str = "read", *, each: bool = False) -> list[Any] | None:
+        """The alternatives of the row filter as SQL expressions: None for “all rows”, an empty list for “no row”.
 
-    def _make_branches(self, model: type, verb: str) -> list[Any] | None:
+        With ``each`` they are to be asked of rows that other conditions have found: many shares are then looked up row by row,
+        where otherwise the database would collect all of them first.
+        """
+        key = model, verb, each and self._much_shared
+        if key not in self._branches:
+            self._branches[key] = self._make_branches(*key)
+        return self._branches[key]
+
+    def _make_branches(self, model: Any, verb: str, each: bool) -> list[Any] | None:
         grant = self.grant(model, verb)
         if grant.nothing:
             return []
@@ -212,10 +217,17 @@ class Rights:
             found.append(getattr(model, link.key).in_(select(parent.__table__.c.id).where(above)))
         if grant.shared:
             if self._much_shared:
-                found.append(model.id.in_(self._shared_ids(model, verb)))
+                shared = self._shared_ids(model, verb)
+                found.append(shared.where(Share.__table__.c.record_id == model.id).exists() if each else model.id.in_(shared))
             elif ids := self._few_shared(model, verb):
                 found.append(among(model.id, sorted(ids)))
         return found
+
+    def much_shared(self, model: type, verb: str = "read") -> Any:
+        """The ids of the records that are shared with the person, as a query, where they are too many to be named; else None."""
+        grant = self.grant(model, verb)
+        many = self._much_shared and grant.shared and not ("all" in grant.scopes or (model.open_to_team and grant.scopes))
+        return self._shared_ids(model, verb) if many else None
 
     def _few_shared(self, model: type, verb: str) -> set[int]:
         return {record_id for record_id, access in self._shared.get(model.__tablename__, ()) if verb == "read" or access == "edit"}
@@ -232,9 +244,9 @@ class Rights:
             where.append(share.c.access == "edit")
         return select(share.c.record_id).where(*where)
 
-    def row_filter(self, model: type, verb: str = "read") -> Any:
-        """One SQL expression for the rows within reach: None for “all”, ``false()`` for “none”."""
-        found = self.branches(model, verb)
+    def row_filter(self, model: type, verb: str = "read", *, each: bool = False) -> Any:
+        """One SQL expression for the rows within reach: None for “all”, ``false()`` for “none”; ``each`` as in `branches`."""
+        found = self.branches(model, verb, each=each)
         if found is None:
             return None
         return or_(*found) if found else false()

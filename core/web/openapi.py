@@ -143,6 +143,8 @@ class OpenApiDescription(OpenApi):
           - {in: path, name: version, required: true, schema: {type: string}}
           responses:
             200: {description: OpenAPI 3}
+            401: {$ref: '#/components/responses/401'}
+            404: {$ref: '#/components/responses/404'}
         """
         if version != "v1":
             raise Missing(_("There is only version v1 of this interface."))
@@ -192,14 +194,14 @@ def describe(spec: Any, model: type) -> None:
     }
     list_words = ("filter", "q", "order", "limit", "after", "before", "columns", "count")
     listing = {"get": _operation(model, "List", many, (400, 401, 403), parameters=list_words)}
-    item = {"get": _operation(model, "Read", one, (401, 403, 404), parameters=("id", "columns"))}
+    item = {"get": _operation(model, "Read", one, (400, 401, 403, 404), parameters=("id", "columns"))}
     if may("create", model):
         listing["post"] = _operation(model, "Create", one, (400, 401, 403, 409, 415, 422), body=f"{table}.new", status="201")
     if may("edit", model):
         problems = (400, 401, 403, 404, 409, 415, 422)
         item["put"] = _operation(model, "Change", one, problems, body=f"{table}.change", parameters=("id", "If-Match"))
     if may("delete", model):
-        item["delete"] = _operation(model, "Delete", GONE, (401, 403, 404, 409, 422), parameters=("id", "If-Match"))
+        item["delete"] = _operation(model, "Delete", GONE, (400, 401, 403, 404, 409, 422), parameters=("id", "If-Match"))
     base = f"/api/v1/{table}"
     spec.path(path=f"{base}/", operations=listing)
     spec.path(path=f"{base}/{{id}}", operations=item)

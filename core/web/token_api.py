@@ -64,7 +64,11 @@ class SignInApi(SecurityApi):
                     properties:
                       access_token: {type: string}
                       refresh_token: {type: string}
+            400: {$ref: '#/components/responses/400'}
             401: {$ref: '#/components/responses/401'}
+            403: {$ref: '#/components/responses/403'}
+            415: {$ref: '#/components/responses/415'}
+            422: {$ref: '#/components/responses/422'}
             429: {$ref: '#/components/responses/429'}
         """
         body, _version = body_of_request()

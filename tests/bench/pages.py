@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from tests.bench import house as houses
+from tests.bench import shares
 from tests.bench.crowd import claim, lists_a_second
 from tests.bench.house import House
 from tests.bench.measure import Measured, measure, running
@@ -62,6 +63,9 @@ def run(built: House, only: str = "", turns: int = 40) -> tuple[list[tuple[Work,
             told = claim(now)
             text = f"{CLAIM:44}{told.winners.count(1)} of {len(told.winners)} clients with one winner, {told.seconds:.1f} s"
             others.append((text + (f", strange answers {told.strange[:5]}" if told.strange else ""), told.right))
+    if not only or only in SHARES:
+        facts = json.loads(built.python("tests.bench.shares", built.count, json.dumps(built.ids)).splitlines()[-1])
+        others += [shares.told(one) for one in facts]
     if not only or only in IMPORT:
         others.append(_import(built))
     for text, met in others:
@@ -69,7 +73,7 @@ def run(built: House, only: str = "", turns: int = 40) -> tuple[list[tuple[Work,
     return found, others
 
 
-CROWD, CLAIM, IMPORT = "list, 8 clients", "claim by 50 people", "import of 10,000 rows"
+CROWD, CLAIM, SHARES, IMPORT = "list, 8 clients", "claim by 50 people", "shares, 20,000 each", "import of 10,000 rows"
 LISTS_A_SECOND, ROWS_A_SECOND, TIMES_COPY = 80, 1500, 5.0
 
 

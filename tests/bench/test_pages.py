@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests import servers
+from tests.bench import shares
 from tests.bench.crowd import claim
 from tests.bench.house import house
 from tests.bench.measure import measure, running
@@ -41,13 +42,18 @@ def test_pages_cost_few_statements_and_read_no_table_from_end_to_end(built, caps
                 wrong.append(f"{work.name}: {found.statements} statements")
             wrong += [f"{work.name}: {scan}" for scan in found.scans or []]
         winners = claim(now)
+    lists = json.loads(built.python("tests.bench.shares", built.count, json.dumps(built.ids), 1).splitlines()[-1])
+    told += [shares.told(one)[0] for one in lists]
     with capsys.disabled():
         sys.stdout.write("\n" + "\n".join(told) + "\n")
     assert not wrong, "\n".join(wrong)
     assert winners.right, winners
+    # Five people, each without and with many shares, by date and by name.
+    assert len(lists) == 20 and {one["shares"] for one in lists} >= {0, ROWS // 4}
 
 
 def test_everything_that_is_asked_is_measured():
     goals = (ROOT / "docs" / "performance.md").read_text()
-    for word in ("first page", "depth", "search", "open form", "create", "import", "group", "claim", "8 clients", "statements", "restart"):
+    words = "first page,depth,search,open form,create,import,group,claim,8 clients,statements,restart,shares"
+    for word in words.split(","):
         assert word in goals, word

@@ -94,3 +94,22 @@ def test_what_is_answered_is_what_is_described(api_as, create):
                 elif "type" in wanted:
                     assert isinstance(value, TYPES[wanted["type"]]), where
     assert looked_at > 10
+
+
+def test_every_refusal_is_described(api_as, create):
+    chief = api_as("chief", level="system_administrator")
+    matter = create("law_matter", name="a", status="new")
+    paths = chief.get("/api/v1/_openapi").json["paths"]
+
+    def refused(path, status, method="get", url="", **sent):
+        assert chief.open(url or path, method=method, **sent).status_code == status, (path, sent)
+        assert str(status) in paths[path][method]["responses"], (path, method, status)
+
+    one = "/api/v1/law_matter/{id}"
+    refused(one, 400, url=f"/api/v1/law_matter/{matter.id}?columns=nothing")
+    refused(one, 400, "delete", url=f"/api/v1/law_matter/{matter.id}", headers={"If-Match": "yesterday"})
+    refused("/api/{version}/_openapi", 404, url="/api/v2/_openapi")
+    sign_in = "/api/v1/security/login"
+    refused(sign_in, 400, "post", data="{", content_type="application/json")
+    refused(sign_in, 415, "post", data="x")
+    refused(sign_in, 422, "post", json={"username": "a"})
