@@ -83,10 +83,15 @@ def _question(known: Iterable[type], before: int | None) -> Any:
     own = [one.__tablename__ for one in known if not _all(one)]
     mine = journal.c.model.in_(own) & (journal.c.user_id == actor().user_id)
     where = [journal.c.verb == "delete", journal.c.digest.is_(None), or_(journal.c.model.in_(every), mine)]
-    where.append(journal.c.at >= now() - timedelta(days=setting("trash.keep_days")))
+    where.append(journal.c.at >= _oldest())
     if before is not None:
         where.append(journal.c.id < before)
     return select(journal).where(*where).order_by(journal.c.id.desc())
+
+
+def _oldest() -> datetime:
+    """What was deleted before this moment is gone, whether or not the job of the night has emptied it yet."""
+    return now() - timedelta(days=setting("trash.keep_days"))
 
 
 def _entries(rows: Sequence[Any]) -> list[Deleted]:
@@ -142,7 +147,7 @@ def restore(number: int) -> Any:
         raise Asleep(_("“%(label)s” belongs to an addon that is switched off.", label=model_label(model, many=True)))
     if not (verdict := may("create", model)):
         raise Refused(_("You may not make %(many)s here.", many=model_label(model, many=True)), verdict)
-    if row.digest is not None:
+    if row.digest is not None or row.at < _oldest():
         raise Conflict(_("The trash was emptied since; this cannot be brought back any more."))
     if db.session.execute(select(model.id).where(model.id == row.record_id), execution_options=QUIET).first():
         raise Conflict(_("This is there again already."))
