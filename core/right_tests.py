@@ -151,13 +151,14 @@ def _everybody(test: Any) -> Iterator[Rights]:
         yield Rights.made_up(filter(None, [test.role_id]), filter(None, [test.of_department_id]))
 
 
-def told(counter: Counter) -> str:
-    """A counter-example in words, as far as the acting person may read it."""
+def told(counter: Counter, verb: str, allowed: bool) -> str:
+    """A counter-example in words, as far as the acting person may read it: who may, or may not, do it with which record."""
     who = _("Somebody with just these roles and posts")
     if counter.user_id is not None:
         who = titles(MortiseUser, [counter.user_id]).get(counter.user_id, f"#{counter.user_id}")
     what = titles(counter.model, [counter.record_id]).get(counter.record_id, f"#{counter.record_id}")
-    return _("“%(who)s”, with “%(what)s”", who=who, what=what)
+    words = {"person": who, "verb": verb_label(verb), "target": what}
+    return _("“%(person)s” may: %(verb)s – %(target)s", **words) if allowed else _("“%(person)s” may not: %(verb)s – %(target)s", **words)
 
 
 # -- when it is asked -------------------------------------------------------------------------------------------------------
@@ -213,9 +214,12 @@ def ask_all() -> None:
     with system("permission tests"):
         tests = db.session.execute(select(RightTest).order_by(RightTest.id)).scalars().all()
         found = [(test.id, counter_of(test), test.holds, test.looked_at) for test in tests]
-        broken = next(((sentence(test), one[1]) for test, one in zip(tests, found, strict=True) if one[1] is not None and one[2]), None)
+        broken = next(((test, one[1]) for test, one in zip(tests, found, strict=True) if one[1] is not None and one[2]), None)
+        said = sentence(broken[0]) if broken is not None else ""
+        asked = (broken[0].verb, broken[0].expected == "never") if broken is not None else ("", False)
     if broken is not None and broken[1] is not None:
-        raise Invalid({"": _("This would break the permission test “%(test)s”: %(counter)s.", test=broken[0], counter=told(broken[1]))})
+        counter = told(broken[1], *asked)
+        raise Invalid({"": _("This would break the permission test “%(test)s”: %(counter)s.", test=said, counter=counter)})
     table = RightTest.__table__
     for number, counter, holds, looked_at in found:
         if holds != (counter is None) or looked_at is None:

@@ -100,6 +100,10 @@ def _save(role: Any, model: Any) -> int:
         if chosen is None:
             continue
         row, shared = rights.get(verb), request.form.get(f"shared-{verb}") == "1"
+        of_code, shared_by_code = _of_code(role, model, verb)
+        if chosen == "" and row is None and shared != shared_by_code:
+            # Only the tick was changed: the addon's reach stays.
+            chosen = " ".join(one for one in (*SCOPES, "parent") if one in of_code) or "none"
         if chosen == "":
             if row is not None:
                 records(RoleRight).delete(row)
@@ -157,13 +161,18 @@ def _page(role: Any, model: Any, errors: dict[str, str]) -> SimpleNamespace:
     )
 
 
-def _verb(role: Any, model: Any, verb: str, row: Any, errors: dict[str, str]) -> SimpleNamespace:
+def _of_code(role: Any, model: Any, verb: str) -> tuple[set[str], bool]:
+    """(scopes, and shared ones?) that the addon gives this role."""
     given = [one for one in rules_of(model) if one.role == role.name and verb in one.verbs]
-    of_code = set().union(*(one.scopes for one in given)) - {"none"}
+    return set().union(*(one.scopes for one in given)) - {"none"}, any(one.shared for one in given)
+
+
+def _verb(role: Any, model: Any, verb: str, row: Any, errors: dict[str, str]) -> SimpleNamespace:
+    of_code, shared_by_code = _of_code(role, model, verb)
     name = f"verb-{verb}"
     stored = " ".join(one for one in (*SCOPES, "parent") if row is not None and one in row.scopes.split())
     chosen = request.form.get(name, stored if row is not None else "")
-    shared = any(one.shared for one in given) if row is None else bool(row.shared)
+    shared = shared_by_code if row is None else bool(row.shared)
     offered = _offered(model)
     if chosen and chosen not in offered:
         offered = [*offered, chosen]
@@ -172,7 +181,7 @@ def _verb(role: Any, model: Any, verb: str, row: Any, errors: dict[str, str]) ->
         label=verb_label(verb),
         chosen=chosen,
         options=[(one, _words(one.split())) for one in offered],
-        default=_words(of_code, any(one.shared for one in given)),
+        default=_words(of_code, shared_by_code),
         shared_name=f"shared-{verb}",
         shared=request.form.get(f"shared-{verb}") == "1" if name in request.form else shared,
         error=errors.get(name, ""),
