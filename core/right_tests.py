@@ -73,7 +73,7 @@ def sentence(test: Any) -> str:
     what = model_label(model, many=True) if model is not None else str(test.model)
     place = str(test.row_department) if test.row_department is not None else ""
     which = {
-        "all": _("all %(what)s", what=what),
+        "all": _("any of the %(what)s", what=what) if test.expected == "never" else _("all %(what)s", what=what),
         "own": _("own %(what)s", what=what),
         "others": _("%(what)s of others", what=what),
         "department": _("%(what)s of “%(department)s”", what=what, department=place),
@@ -207,6 +207,13 @@ def _ask(session: Session) -> None:
 @event.listens_for(MortiseSession, "after_rollback")
 def _forget(session: Session) -> None:
     session.info.pop("rights_touched", None)
+
+
+def ask_now() -> None:
+    """Ask before the commit would, so that a screen keeps its form and says in it what would break. Raises `Invalid`."""
+    db.session.flush()
+    if db.session.info.pop("rights_touched", None):
+        ask_all()
 
 
 def ask_all() -> None:

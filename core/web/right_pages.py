@@ -16,6 +16,7 @@ from core.i18n import listed, t
 from core.model import fields_of, is_owned, model_label, part_of
 from core.people import FieldRight, MortiseUser, PersonalRight, RoleRight, RoleRow
 from core.records import records
+from core.right_tests import ask_now
 from core.right_words import scope_label, verb_label
 from core.rules import SCOPES, may, model_key, rules_of, verbs_of
 from core.web.shell import drawn, say
@@ -37,6 +38,7 @@ def role_rights(role_id: int, table: str) -> Any:
     try:
         with db.session.begin_nested():
             changed = _save(role, model)
+            ask_now()
     except Invalid as problem:
         return drawn("role_rights.html", _page(role, model, problem.errors), problem.status)
     if changed:

@@ -54,6 +54,8 @@ def test_a_change_that_would_break_it_is_refused_with_the_record_that_shows_it(f
     role = role_of("Salesperson")
     answer = boss.post(f"/ab_role/{role.id}/_rights/crm_client", data={"verb-read": "all"})
     assert answer.status_code == 422 and "Hers" in answer.text and "li" in answer.text and "never: See" in answer.text
+    # The form is still there, with what was chosen.
+    assert '<option value="all" selected>' in answer.text
     db.session.rollback()
     assert db.session.execute(select(RoleRight), execution_options=QUIET).first() is None
     program = api_as("chief", level="administrator")
