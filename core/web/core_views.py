@@ -150,7 +150,7 @@ class RightTestView(RightView, model=RightTest):
     def called(self, found: Sequence[Any]) -> dict[int, str]:
         """A test is called by its sentence; a number would say nothing."""
         rows = db.session.execute(select(RightTest).where(RightTest.id.in_([one.id for one in found]))).scalars()
-        return {one.id: sentence(one) for one in rows}
+        return {one.id: sentence(one) if one.holds else _("%(sentence)s (does not hold)", sentence=sentence(one)) for one in rows}
 
     def notes(self, record: Any) -> list[Any]:
         """The sentence, whether it holds at this moment, and what shows that it does not."""

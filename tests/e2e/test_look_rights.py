@@ -61,6 +61,11 @@ def _key(page: Any) -> None:
     page.fill("#key-name", "收银系统")
     page.locator("form[action$=keys] button[type=submit]").click()
     page.wait_for_selector("#secret")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.click("[data-copy]")
+    done = page.get_attribute("[data-copy]", "data-done")
+    page.locator("[data-copy]", has_text=done).wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == page.inner_text("#the-key")
 
 
 def _refused(page: Any) -> None:
