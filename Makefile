@@ -19,7 +19,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PO := $(shell find core addons -name '*.po' 2>/dev/null)
 
-.PHONY: help run setup test quick bench fuzz lint fix docs lock notices
+.PHONY: help run setup test quick bench fuzz lint fix docs pictures lock notices
 
 help: ## list these targets
 	@echo "Mortise. Start with: make run"
@@ -53,6 +53,9 @@ lint: .venv/.dev ## look for faults in the code
 fix: .venv/.dev ## repair what lint can repair, and format
 	.venv/bin/ruff check --fix-only --quiet .
 	.venv/bin/ruff format --quiet .
+
+pictures: .venv/.dev setup ## make the pictures of the guide on rights anew, from the program itself
+	$(PY) -m tests.docs.pictures $(ARGS)
 
 docs: .venv/.dev setup ## check the documents: their code is run, their lists must be complete
 	$(PY) -m pytest tests/docs $(ARGS)

@@ -168,3 +168,13 @@ def today() -> date:
 def local(moment: datetime) -> datetime:
     """A stored moment as the acting person's wall clock shows it (display only)."""
     return moment.replace(tzinfo=UTC).astimezone(zone_of(actor().zone))
+
+
+def until_words(moment: datetime | None) -> str:
+    """The end of a share, right or key as people name it: a day that ends at midnight is told by its own date, not by the next one."""
+    if moment is None:
+        return ""
+    end = local(moment)
+    if (end.hour, end.minute, end.second) == (0, 0, 0):
+        return f"{end - timedelta(days=1):%Y-%m-%d}"
+    return f"{end:%Y-%m-%d %H:%M}"

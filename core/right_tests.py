@@ -73,7 +73,7 @@ def sentence(test: Any) -> str:
     what = model_label(model, many=True) if model is not None else str(test.model)
     place = str(test.row_department) if test.row_department is not None else ""
     which = {
-        "all": _("all %(what)s", what=what),
+        "all": _("any of the %(what)s", what=what) if test.expected == "never" else _("all %(what)s", what=what),
         "own": _("own %(what)s", what=what),
         "others": _("%(what)s of others", what=what),
         "department": _("%(what)s of “%(department)s”", what=what, department=place),
@@ -151,13 +151,14 @@ def _everybody(test: Any) -> Iterator[Rights]:
         yield Rights.made_up(filter(None, [test.role_id]), filter(None, [test.of_department_id]))
 
 
-def told(counter: Counter) -> str:
-    """A counter-example in words, as far as the acting person may read it."""
+def told(counter: Counter, verb: str, allowed: bool) -> str:
+    """A counter-example in words, as far as the acting person may read it: who may, or may not, do it with which record."""
     who = _("Somebody with just these roles and posts")
     if counter.user_id is not None:
         who = titles(MortiseUser, [counter.user_id]).get(counter.user_id, f"#{counter.user_id}")
     what = titles(counter.model, [counter.record_id]).get(counter.record_id, f"#{counter.record_id}")
-    return _("“%(who)s”, with “%(what)s”", who=who, what=what)
+    words = {"person": who, "verb": verb_label(verb), "target": what}
+    return _("“%(person)s” may: %(verb)s – %(target)s", **words) if allowed else _("“%(person)s” may not: %(verb)s – %(target)s", **words)
 
 
 # -- when it is asked -------------------------------------------------------------------------------------------------------
@@ -208,14 +209,24 @@ def _forget(session: Session) -> None:
     session.info.pop("rights_touched", None)
 
 
+def ask_now() -> None:
+    """Ask before the commit would, so that a screen keeps its form and says in it what would break. Raises `Invalid`."""
+    db.session.flush()
+    if db.session.info.pop("rights_touched", None):
+        ask_all()
+
+
 def ask_all() -> None:
     """Ask every test. Raises `Invalid` when one that held is broken; one that was broken before stops nobody."""
     with system("permission tests"):
         tests = db.session.execute(select(RightTest).order_by(RightTest.id)).scalars().all()
         found = [(test.id, counter_of(test), test.holds, test.looked_at) for test in tests]
-        broken = next(((sentence(test), one[1]) for test, one in zip(tests, found, strict=True) if one[1] is not None and one[2]), None)
+        broken = next(((test, one[1]) for test, one in zip(tests, found, strict=True) if one[1] is not None and one[2]), None)
+        said = sentence(broken[0]) if broken is not None else ""
+        asked = (broken[0].verb, broken[0].expected == "never") if broken is not None else ("", False)
     if broken is not None and broken[1] is not None:
-        raise Invalid({"": _("This would break the permission test “%(test)s”: %(counter)s.", test=broken[0], counter=told(broken[1]))})
+        counter = told(broken[1], *asked)
+        raise Invalid({"": _("This would break the permission test “%(test)s”: %(counter)s.", test=said, counter=counter)})
     table = RightTest.__table__
     for number, counter, holds, looked_at in found:
         if holds != (counter is None) or looked_at is None:

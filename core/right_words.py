@@ -19,7 +19,8 @@ def verb_label(verb: str) -> str:
 def scope_label(scope: str) -> str:
     """How far a right reaches."""
     known = {
-        "none": _("nothing"), "own": _("own ones"), "department": _("those of the department"), "below": _("those of departments below"),
+        "none": _("nothing"), "own": _("own ones"),
+        "department": _("those of the department"), "below": _("those of the department and below"),
         "team": _("those of the team"), "all": _("all"), "parent": _("as the record they belong to"),
     }  # fmt: skip
     return known.get(scope, scope)

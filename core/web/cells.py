@@ -232,18 +232,24 @@ def file_names(ids: set[int | None]) -> dict[int, str]:
 
 def change_texts(model: type, changes: dict[str, Any], fields: dict[str, Field], names: dict[str, dict[int, str]]) -> list[dict[str, str]]:
     """``{field: [old, new]}`` of the journal as lines a person reads; fields he may not see are left out."""
-    lines = []
+    lines, view = [], view_of(model)
     for name, pair in changes.items():
         one = fields.get(name)
         if one is None or not isinstance(pair, list) or len(pair) != 2:
             continue
-        lines.append({"label": one.title, "old": _journal_text(one, pair[0], names), "new": _journal_text(one, pair[1], names)})
+        offered = view.options(name)
+        labels = dict(offered) if offered is not None else None
+        old, new = (_journal_text(one, value, names, labels) for value in pair)
+        lines.append({"label": one.title, "old": old, "new": new})
     return lines
 
 
-def _journal_text(one: Field, value: Any, names: dict[str, dict[int, str]]) -> str:
+def _journal_text(one: Field, value: Any, names: dict[str, dict[int, str]], labels: dict[str, str] | None) -> str:
     if value is None or value == "" or value == []:
         return ""
+    if labels is not None:
+        # One word, or several with blanks between them.
+        return labels.get(str(value)) or listed(labels.get(each, each) for each in str(value).split())
     if one.kind.name in ("link", "links"):
         return listed(names.get(one.name, {}).get(each, f"#{each}") for each in (value if isinstance(value, list) else [value]))
     try:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 from flask import render_template
+from sqlalchemy import select
 
 from core.account_requests import AccountRequest
 from core.accounts import set_password
 from core.context import actor, system
 from core.custom import CustomField, FieldSetting
+from core.db import db
 from core.errors import Refused
 from core.first import new_password
 from core.i18n import gettext as _
@@ -172,7 +175,8 @@ class PersonalRightView(RightView, model=PersonalRight):
 
 
 class RightTestView(RightView, model=RightTest):
-    columns = "expected role of_department verb model rows row_department holds looked_at"
+    columns = "holds role of_department verb model looked_at"
+    heads = {"id": _("The sentence")}
     form = {
         _("Who"): "role of_department",
         _("What"): "expected verb model rows row_department",
@@ -180,11 +184,16 @@ class RightTestView(RightView, model=RightTest):
     }
     icon, colour = "shield-half", "teal"
 
+    def called(self, found: Sequence[Any]) -> dict[int, str]:
+        """A test is called by its sentence; a number would say nothing."""
+        rows = db.session.execute(select(RightTest).where(RightTest.id.in_([one.id for one in found]))).scalars()
+        return {one.id: sentence(one) if one.holds else _("%(sentence)s (does not hold)", sentence=sentence(one)) for one in rows}
+
     def notes(self, record: Any) -> list[Any]:
         """The sentence, whether it holds at this moment, and what shows that it does not."""
         with system("a permission test is asked"):
             counter = counter_of(record)
-        facts = {"said": sentence(record), "counter": told(counter) if counter else "", "url": ""}
+        facts = {"said": sentence(record), "counter": told(counter, record.verb, record.expected == "never") if counter else "", "url": ""}
         if counter is not None and counter.user_id is not None:
             facts["url"] = f"/{counter.model.__tablename__}/{counter.record_id}/_why?person={counter.user_id}&verb={record.verb}"
         return [SimpleNamespace(title=_("The sentence"), html=render_template("_right_test.html", **facts))]

@@ -9,7 +9,7 @@ from flask import Blueprint, redirect, render_template, request
 
 from core import api_keys, journal
 from core.addons import enabled
-from core.context import actor, local, now
+from core.context import actor, local, now, until_words
 from core.errors import Invalid, Refused
 from core.i18n import gettext as _
 from core.i18n import listed
@@ -86,7 +86,7 @@ def lines_of(user_id: int) -> list[SimpleNamespace]:
             name=one.name,
             start=one.start,
             reach=_reach(one.scopes.split()),
-            until=_when(one.expires_at) if one.expires_at else "",
+            until=until_words(one.expires_at),
             over=one.expires_at is not None and one.expires_at <= now(),
             used=_when(one.used_at) if one.used_at else "",
             address=one.address or "",
@@ -113,7 +113,10 @@ def _page(typed: dict[str, Any], errors: dict[str, str]) -> SimpleNamespace:
         keys=lines_of(actor().user_id or 0),
         errors=errors,
         typed={"name": "", "reach": "read", "until": "", "tables": [], **typed},
-        tables=sorted(((one.__tablename__, model_label(one, many=True)) for one in mine), key=lambda pair: pair[1]),
+        tables=[
+            (one.__tablename__, model_label(one, many=True))
+            for one in sorted(mine, key=lambda one: (one.addon == "core", one.addon, model_label(one, many=True)))
+        ],
         secret="",
         name="",
     )

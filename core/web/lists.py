@@ -181,8 +181,8 @@ def _head(one: Field, view: View, state: dict[str, str], path: str) -> SimpleNam
     sortable = one.kind.name not in ("links", "choices", "json", "long", "file")
     turned = one.name if sorted_here and down else f"-{one.name}" if sorted_here else one.name
     return SimpleNamespace(
-        label=one.title,
-        num=one.kind.align == "end",
+        label=t(view.heads[one.name]) if one.name in view.heads else one.title,
+        num=one.kind.align == "end" and one.name not in view.heads,
         sorted=("descending" if down else "ascending") if sorted_here else None,
         sort_url=address(path, **{**state, "order": turned}) if sortable else "",
         wide=False,

@@ -16,6 +16,7 @@ from core.i18n import listed, ngettext, t
 from core.model import fields_of, is_owned, model_label, part_of
 from core.people import FieldRight, MortiseUser, PersonalRight, RoleRight, RoleRow, assoc_user_role
 from core.records import records
+from core.right_tests import ask_now
 from core.right_words import scope_label, verb_label
 from core.rules import SCOPES, VERBS, may, model_key, rules_of, verbs_of
 from core.web.role_rights import matrix
@@ -38,6 +39,7 @@ def role_rights(role_id: int, table: str) -> Any:
     try:
         with db.session.begin_nested():
             changed = _save(role, model)
+            ask_now()
     except Invalid as problem:
         return drawn("role_rights.html", _page(role, model, problem.errors), problem.status)
     if changed:
@@ -125,6 +127,10 @@ def _save(role: Any, model: Any) -> int:
         if chosen is None:
             continue
         row, shared = rights.get(verb), request.form.get(f"shared-{verb}") == "1"
+        of_code, shared_by_code = _of_code(role, model, verb)
+        if chosen == "" and row is None and shared != shared_by_code:
+            # Only the tick was changed: the addon's reach stays.
+            chosen = " ".join(one for one in (*SCOPES, "parent") if one in of_code) or "none"
         if chosen == "":
             if row is not None:
                 records(RoleRight).delete(row)
@@ -182,13 +188,18 @@ def _page(role: Any, model: Any, errors: dict[str, str]) -> SimpleNamespace:
     )
 
 
-def _verb(role: Any, model: Any, verb: str, row: Any, errors: dict[str, str]) -> SimpleNamespace:
+def _of_code(role: Any, model: Any, verb: str) -> tuple[set[str], bool]:
+    """(scopes, and shared ones?) that the addon gives this role."""
     given = [one for one in rules_of(model) if one.role == role.name and verb in one.verbs]
-    of_code = set().union(*(one.scopes for one in given)) - {"none"}
+    return set().union(*(one.scopes for one in given)) - {"none"}, any(one.shared for one in given)
+
+
+def _verb(role: Any, model: Any, verb: str, row: Any, errors: dict[str, str]) -> SimpleNamespace:
+    of_code, shared_by_code = _of_code(role, model, verb)
     name = f"verb-{verb}"
     stored = " ".join(one for one in (*SCOPES, "parent") if row is not None and one in row.scopes.split())
     chosen = request.form.get(name, stored if row is not None else "")
-    shared = any(one.shared for one in given) if row is None else bool(row.shared)
+    shared = shared_by_code if row is None else bool(row.shared)
     offered = _offered(model)
     if chosen and chosen not in offered:
         offered = [*offered, chosen]
@@ -197,7 +208,7 @@ def _verb(role: Any, model: Any, verb: str, row: Any, errors: dict[str, str]) ->
         label=verb_label(verb),
         chosen=chosen,
         options=[(one, _words(one.split())) for one in offered],
-        default=_words(of_code, any(one.shared for one in given)),
+        default=_words(of_code, shared_by_code),
         shared_name=f"shared-{verb}",
         shared=request.form.get(f"shared-{verb}") == "1" if name in request.form else shared,
         error=errors.get(name, ""),

@@ -47,9 +47,11 @@ def rows_of(model: type, fields: Sequence[Field], found: Sequence[Any]) -> list[
     """Records, or the light rows of `core.listing.page`, as rows of cells."""
     shown, table = Shown(model, fields, found), model.__tablename__  # type: ignore[attr-defined]
     columns = [shown.column(one) for one in fields]
-    made = []
+    made, called = [], shown.view.called(found)
     for record in found:
         cells = [draw(record) for draw in columns]
+        if record.id in called:
+            cells[0].text = called[record.id]
         made.append(Row(cells[0].text or f"#{record.id}", record_url(table, record.id), cells))
     return made
 
@@ -61,10 +63,10 @@ def drawn(model: type, fields: Sequence[Field], found: Sequence[Any], ticks: boo
     opening = [_opening(one, place, places.get(one.name, "")) for place, one in enumerate(fields) if place]
     box = '<td class="m-check"><input class="form-check-input" type="checkbox" name="ids" value="{}" aria-label="{}"></td>'
     select = escape(_("Select %(title)s", title="\0"))
-    made = []
+    made, called = [], shown.view.called(found)
     for record in found:
         number = record.id
-        title = escape(name(record).text or f"#{number}")
+        title = escape(called.get(number) or name(record).text or f"#{number}")
         made.append(f"<tr data-row>{box.format(number, select.replace(chr(0), title))}" if ticks else "<tr data-row>")
         made.append(f'<th scope="row"><a class="m-clip m-cell-title" href="{url}{number}">{title}</a></th>')
         made += [f"{begin}{draw(record)}</span></td>" for begin, draw in zip(opening, columns, strict=True)]

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, redirect, render_template, request
 
 from core.bulk import AT_ONCE
-from core.context import local
+from core.context import until_words
 from core.db import db
 from core.errors import Invalid, Problem, Refused
 from core.i18n import gettext as _
@@ -147,7 +147,7 @@ def _shares(record: Any) -> list[SimpleNamespace]:
                         kind=model_label(target),
                         url=record_url(target.__tablename__, number),
                         access=option_label("core_share.access", one.access),
-                        until=local(one.until).strftime("%Y-%m-%d %H:%M") if one.until else "",
+                        until=until_words(one.until),
                         end_url=f"/{table}/{record.id}/_share/{one.id}/end",
                     )
                 )

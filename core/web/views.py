@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +90,8 @@ class View:
     """False: a record's page only shows it, since a change would always be refused."""
     may_delete: bool = True
     """False: the screens offer no deletion, since it would always be refused."""
+    heads: dict[str, str] = {}
+    """Heads of columns of the list that differ from the title of the field."""
     several: dict[str, str] = {}
     """Text fields with `options` that hold several words, separated by blanks; with the word for none of them."""
 
@@ -130,6 +132,10 @@ class View:
     def options(self, name: str) -> list[tuple[str, str]] | None:
         """The values that a text field may take, with their words, where this view offers a choice; else None."""
         return None
+
+    def called(self, found: Sequence[Any]) -> dict[int, str]:
+        """What records of the list are called, by id, where the field that titles them says too little; the rest keep its value."""
+        return {}
 
     def notes(self, record: Any) -> list[Any]:
         """Panels of this view's own below a record: objects with ``title`` and ``html``."""

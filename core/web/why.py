@@ -9,7 +9,7 @@ from flask import Blueprint, render_template, request
 from sqlalchemy import select
 
 from core.addons import enabled
-from core.context import actor, local
+from core.context import actor, until_words
 from core.db import db
 from core.errors import Broken, Missing, Refused
 from core.explain import Explanation, explain, rights_of
@@ -76,7 +76,7 @@ def answer(asked: SimpleNamespace) -> dict[str, Any]:
     """The answer as plain values: allowed, chains and steps of facts with kind, text and url."""
     found = explain(asked.person, asked.verb, asked.record if asked.record is not None else asked.model, asked.field_name)
     words = Words(asked, found)
-    steps = [[words.told(fact) for fact in step] for step in found.steps] if asked.knows else []
+    steps = [[words.told(fact, step=not found.allowed) for fact in step] for step in found.steps] if asked.knows else []
     return {"allowed": found.allowed, "chains": [[words.told(fact) for fact in chain] for chain in found.chains], "steps": steps}
 
 
@@ -99,12 +99,15 @@ class Words:
         self.readable = {table: visible_ids(models()[table], ids) for table, ids in wanted.items() if may("read", models()[table])}
         know_titles({models()[table]: ids for table, ids in wanted.items()})
 
-    def told(self, fact: Fact) -> dict[str, str]:
-        """One fact: kind, text, url."""
+    def told(self, fact: Fact, step: bool = False) -> dict[str, str]:
+        """One fact: kind, text, url; as a ``step``, what stands in the way is told as something to change."""
         table, _colon, number = fact.source.partition(":")
         row_id = int(number) if number.isdigit() else 0
         url = record_url(table, row_id) if row_id in self.readable.get(table, ()) else ""
-        return {"kind": fact.kind, "text": self._text(fact, self.rows.get((table, row_id))), "url": url}
+        text = self._text(fact, self.rows.get((table, row_id)))
+        if step and not fact.kind.startswith("would_"):
+            text = _("Change this: %(fact)s", fact=text)
+        return {"kind": fact.kind, "text": text, "url": url}
 
     def _text(self, fact: Fact, row: Any) -> str:
         match fact.kind:
@@ -181,7 +184,7 @@ def _reach(scopes: str, shared: bool) -> str:
 
 
 def _until(moment: Any) -> str:
-    return _(", until %(moment)s", moment=local(moment).strftime("%Y-%m-%d %H:%M")) if moment is not None else ""
+    return _(", until %(moment)s", moment=until_words(moment)) if moment is not None else ""
 
 
 def _shared(row: Any) -> str:

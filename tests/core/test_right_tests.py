@@ -54,6 +54,8 @@ def test_a_change_that_would_break_it_is_refused_with_the_record_that_shows_it(f
     role = role_of("Salesperson")
     answer = boss.post(f"/ab_role/{role.id}/_rights/crm_client", data={"verb-read": "all"})
     assert answer.status_code == 422 and "Hers" in answer.text and "li" in answer.text and "never: See" in answer.text
+    # The form is still there, with what was chosen.
+    assert '<option value="all" selected>' in answer.text
     db.session.rollback()
     assert db.session.execute(select(RoleRight), execution_options=QUIET).first() is None
     program = api_as("chief", level="administrator")
@@ -67,6 +69,24 @@ def test_a_change_that_would_break_it_is_refused_with_the_record_that_shows_it(f
     manager = role_of("Sales manager")
     answer = program.put(f"/api/v1/ab_user/{firm.li.id}", json={"role_rows": [role.id, manager.id]})
     assert answer.status_code == 422 and "Hers" in answer.json["message"]
+
+
+def test_the_list_says_the_sentences_and_the_page_says_who_breaks_one(firm, create, login_as):
+    create(RightTest, role=role_of("Salesperson"), expected="always", verb="read", model="crm_client", rows="all")
+    boss = login_as("boss", level="administrator")
+    page = boss.get("/core_right_test/").text
+    assert "Salesperson of “East” – never: See, Clients of “West”" in page and "The sentence" in page
+    assert "Salesperson – always: See, all Clients (does not hold)" in page
+    broken = boss.get("/core_right_test/2").text
+    assert "“wang” may not: See – His" in broken and "/_why?person=" in broken
+
+
+def test_history_tells_rights_in_words(firm, create, api_as, login_as):
+    chief = api_as("chief", level="administrator")
+    body = {"user": firm.wang.id, "model": "crm_client", "verb": "bulk", "scopes": "own below"}
+    number = chief.post("/api/v1/core_personal_right/", json=body).json["id"]
+    page = login_as("boss", level="administrator").get(f"/core_personal_right/{number}/_history").text
+    assert "Change many at once" in page and "those of the department and below" in page and "crm_client" not in page
 
 
 @both_databases

@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import select
 
 from core.db import db
-from core.people import FieldRight, PersonalRight, RoleRight, RoleRow
+from core.people import FieldRight, PersonalRight, RoleRight, RoleRow, Share
 from core.testing import both_databases
 
 QUIET = {"mortise_rules": False}
@@ -45,6 +45,23 @@ def test_a_right_is_set_left_to_the_addon_again_and_undone(app, login_as, create
     assert boss.post(url, data={"verb-read": "", "verb-edit": "own below", "shared-edit": "1", "field-remarks": ""}).status_code == 302
     assert [(one.verb, one.scopes, one.shared) for one in rows(RoleRight)] == [("edit", "own below", True)]
     assert rows(FieldRight) == [] and browser.get(f"/crm_client/{hers.id}").status_code == 404
+
+
+@both_databases
+def test_a_tick_alone_is_a_change_too(app, login_as, create, create_user):
+    wang, li = create_user("wang", roles=["Salesperson"]), create_user("li", roles=["Salesperson"])
+    hers = create("crm_client", name="Hers", owner=wang)
+    create(Share, model="crm_client", record_id=hers.id, user=li)
+    browser, boss, role = login_as(li), login_as("boss", level="administrator"), role_of("Salesperson")
+    url = f"/ab_role/{role.id}/_rights/crm_client"
+    assert browser.get(f"/crm_client/{hers.id}").status_code == 200
+    # The reach is left as the addon has it, only “also shared ones” is taken off; the page sends no box that is empty.
+    assert boss.post(url, data={"verb-read": "", "verb-share": ""}).status_code == 302
+    assert [(one.verb, one.scopes, one.shared) for one in rows(RoleRight)] == [("read", "own", False)]
+    assert browser.get(f"/crm_client/{hers.id}").status_code == 404
+    # Left to the addon, the tick is the addon's again.
+    assert boss.post(url, data={"verb-read": "", "verb-share": ""}).status_code == 302
+    assert rows(RoleRight) == [] and browser.get(f"/crm_client/{hers.id}").status_code == 200
 
 
 @both_databases

@@ -125,8 +125,9 @@ def test_a_share_is_seen_ended_and_brought_back(app, login_as, create, create_us
     li, wang = create_user("li", roles=["Salesperson"]), create_user("wang", roles=["Salesperson"])
     client = create("crm_client", name="Far Hills", owner=li)
     browser = login_as(li)
-    send(browser, client.id, users=wang.id)
+    assert send(browser, client.id, users=wang.id, until="2099-12-31").status_code == 302
     page = browser.get(f"/crm_client/{client.id}/_share").text
+    assert "until 2099-12-31" in page and "2100" not in page
     (row,) = db.session.execute(select(Share.id), execution_options={"mortise_rules": False}).scalars()
     assert f"/ab_user/{wang.id}" in page and f"/_share/{row}/end" in page
     assert login_as(wang).post(f"/crm_client/{client.id}/_share/{row}/end").status_code == 403

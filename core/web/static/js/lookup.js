@@ -27,7 +27,7 @@ async function start(select) {
     sortField: [{ field: "$order" }],
     maxOptions: 50,
     preload: "focus",
-    plugins: select.multiple ? ["remove_button"] : [],
+    plugins: select.multiple ? { remove_button: { title: select.dataset.remove } } : {},
     allowEmptyOption: false,
     loadThrottle: 200,
     shouldLoad: () => true,

@@ -20,6 +20,14 @@ export function startSmallThings() {
       eye.querySelector("i").className = `ti ti-${shown ? "eye" : "eye-off"}`;
     });
   }
+  // Browsers let pages write to the clipboard over https and on this machine only; elsewhere a click on the text selects all of it.
+  for (const copy of document.querySelectorAll("[data-copy]")) {
+    copy.hidden = !navigator.clipboard;
+    copy.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(document.getElementById(copy.dataset.copy).textContent);
+      copy.querySelector("[role=status]").textContent = copy.dataset.done;
+    });
+  }
   for (const back of document.querySelectorAll("[data-back]")) {
     back.hidden = history.length < 2;
     back.addEventListener("click", () => history.back());
