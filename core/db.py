@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from flask import has_app_context
 from flask.globals import app_ctx
-from sqlalchemy import ARRAY, ColumnElement, Connection, Engine, any_, create_engine, event, literal
+from sqlalchemy import ARRAY, ColumnElement, Connection, Engine, any_, create_engine, event, literal, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import QueuePool
@@ -80,6 +80,14 @@ class Database:
     def remove(self) -> None:
         """Give the session's connection back; what was not committed is gone."""
         self.session.remove()
+
+    def take_turn(self, key: int) -> None:
+        """From here to the end of its transaction the session is the only one that has this turn; others wait for it.
+
+        For what is judged by rows that another transaction may be writing. SQLite has but one writer at a time anyway.
+        """
+        if not self.is_sqlite:
+            self.session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
 
     @contextmanager
     def short(self) -> Iterator[Connection]:

@@ -17,6 +17,8 @@ from core.kinds import TextKind
 from core.model import FabModel, Model, Recorded, system_columns
 
 LEVELS = ("employee", "administrator", "system_administrator")
+RIGHTS_CHANGE = 7216002
+"""The turn (`core.db.Database.take_turn`) of whoever changes rights and is judged by all rights together."""
 
 
 class RoleRow(Recorded, FabRole):

@@ -11,7 +11,7 @@ from core.db import db
 from core.errors import Invalid
 from core.hooks import hook
 from core.i18n import gettext as _
-from core.people import LEVELS, Department, MortiseUser, PersonalRight, Post, RoleRight, RoleRow, Share, Team
+from core.people import LEVELS, RIGHTS_CHANGE, Department, MortiseUser, PersonalRight, Post, RoleRight, RoleRow, Share, Team
 from core.rules import everyone, forget_rights, rights, roles_of_code, rule
 
 PRIVATE = "last_login locked_until must_change_password level role_rows language zone theme superior"
@@ -46,6 +46,9 @@ def nobody_touches_an_equal(record: Any, changes: dict[str, tuple[Any, Any]]) ->
             raise Invalid({"": _("You may not change your own level, roles or activity.")})
     stays = record.level == "system_administrator" and record.active is not False
     was = record.id is not None and old_level == "system_administrator" and changes.get("active", (True, True))[0] is not False
+    if was and not stays:
+        # Of two who go at the same moment, the second has to see that the first is gone.
+        db.take_turn(RIGHTS_CHANGE)
     if was and not stays and not _other_system_administrators(record.id):
         raise Invalid({"level": _("This is the last system administrator; make somebody else one first.")})
 

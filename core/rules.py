@@ -195,7 +195,8 @@ class Rights:
             return None
         owner, department = _place(model)
         found: list[Any] = []
-        if "own" in grant.scopes and owner is not None:
+        # A made-up person has no id, and what belongs to nobody is not his.
+        if "own" in grant.scopes and owner is not None and self.user_id is not None:
             found.append(owner == self.user_id)
         if department is not None:
             reach = (self.below if "below" in grant.scopes else set()) | (self.departments if "department" in grant.scopes else set())
@@ -261,7 +262,7 @@ class Rights:
         owner = value(record, "owner_id") if owned else value(record, "created_by_id")
         department = value(record, "department_id") if owned else None
         if "own" in grant.scopes:
-            if owner == self.user_id:
+            if owner is not None and owner == self.user_id:
                 yield "own", "own" if owned else "author"
             elif owner is None and not owned and record.id is None:
                 yield "own", "fresh"
