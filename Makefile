@@ -19,7 +19,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PO := $(shell find core addons -name '*.po' 2>/dev/null)
 
-.PHONY: help run setup test quick bench fuzz lint fix docs pictures lock notices
+.PHONY: help run setup test quick soak bench fuzz lint fix docs pictures lock notices
 
 help: ## list these targets
 	@echo "Mortise. Start with: make run"
@@ -39,6 +39,10 @@ test: .venv/.dev setup ## install what tests need, and run all of them
 
 quick: .venv/.dev setup ## the fast tests, under three minutes: on SQLite alone, without a browser
 	$(PY) -m pytest $(SPREAD) -m "not slow and not browser and not postgres and not alone" $(ARGS)
+
+soak: .venv/.dev setup ## ten thousand random questions about rights, on both databases; takes some minutes
+	$(PY) -m tests.servers install
+	$(PY) -m pytest $(SPREAD) -m soak $(ARGS)
 
 bench: .venv/.dev setup ## measure pages of a million clients against their floor, start and memory (ARGS="--rows 100000 --runs 1")
 	$(PY) run.py bench $(ARGS)

@@ -192,7 +192,7 @@ def _begin_read_only(session: Session, _transaction: Any, connection: Connection
 db = Database()
 
 TURN_OF_PEOPLE, TURN_OF_POSTS = 7216, 7217
-"""What takes turns on PostgreSQL: levels, superiors and departments; the posts of one person."""
+"""What takes turns on PostgreSQL: rights, levels, superiors and departments, judged by all of them; the posts of one person."""
 
 
 def among(column: Any, values: Iterable[Any]) -> ColumnElement[bool]:

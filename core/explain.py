@@ -18,7 +18,7 @@ from core.context import Actor, acting, actor
 from core.db import db
 from core.model import fields_of, is_half, is_owned, part_of
 from core.people import Department, FieldRight, Post, RoleRight, RoleRow, Share, Team
-from core.rules import ABOVE, EVERYONE, WRITES, Rights, model_key, rights, rules_of
+from core.rules import ABOVE, EVERYONE, WRITES, Rights, access_of, enough, model_key, rights, rules_of
 from core.sketch import model_behind
 from core.verdicts import Fact, Grant
 
@@ -62,20 +62,38 @@ def explain(user_id: int | None, verb: str, target: Any, field_name: str | None 
         if user_id is None:
             return Explanation(False, ((Fact("nobody"),),), ((Fact("nobody"),),))
         if rights().level != "nobody":
-            return _Asked(rights(), verb, target).answer(field_name)
-        closed = Fact("closed", f"ab_user:{user_id}")
+            return _past_the_key(verb, target, field_name)
         who.memo["rights"] = Rights(user_id, even_closed=True)
-        otherwise = _Asked(rights(), verb, target).answer(field_name)
-        return Explanation(False, ((closed,),), ((closed,), *(() if otherwise.allowed else otherwise.steps)))
+        return _beside(Fact("closed", f"ab_user:{user_id}"), _past_the_key(verb, target, field_name))
+
+
+def _past_the_key(verb: str, target: Any, field_name: str | None) -> Explanation:
+    """The answer, and when it is the API key that refuses, what stands against it beside the key."""
+    found = _Asked(rights(), verb, target, field_name).answer()
+    if (key := found.chains[0][0]).kind != "key":
+        return found
+    mine = copy(rights())
+    mine.limits, mine._grants, mine._branches = None, {}, {}
+    who = actor()
+    # What the asker may see by his key is remembered with it.
+    with acting(replace(who, limits=None, memo={**{name: one for name, one in who.memo.items() if name[0] != "visible"}, "rights": mine})):
+        return _beside(key, _Asked(mine, verb, target, field_name).answer())
+
+
+def _beside(fact: Fact, otherwise: Explanation) -> Explanation:
+    """Refused for one fact alone, or for this one and others, or for ever."""
+    never = not (otherwise.allowed or otherwise.steps)
+    steps = () if never else ((fact,), *(() if otherwise.allowed else otherwise.steps))
+    return Explanation(False, ((fact,),), steps)
 
 
 class _Asked:
-    def __init__(self, mine: Rights, verb: str, target: Any) -> None:
-        self.mine, self.verb, self.target = mine, verb, target
+    def __init__(self, mine: Rights, verb: str, target: Any, field_name: str | None = None) -> None:
+        self.mine, self.verb, self.target, self.field_name = mine, verb, target, field_name
         self.model = target if isinstance(target, type) else model_behind(target)
         self.record = None if isinstance(target, type) else target
 
-    def answer(self, field_name: str | None) -> Explanation:
+    def answer(self) -> Explanation:
         if not enabled(self.model.addon):
             asleep = Fact("asleep", f"addon:{self.model.addon}")
             return Explanation(False, ((asleep,),), ((asleep,),))
@@ -90,8 +108,8 @@ class _Asked:
         elif self.mine.level in ADMINISTRATORS:
             # What he might do as an employee, too.
             chains += tuple(dict.fromkeys(_Asked(_as_employee(self.mine), self.verb, self.target)._all_chains()))
-        access, of_field = self._field(field_name)
-        closed = access == "hidden" or (access == "read" and self.verb != "read")
+        access, of_field = self._field(self.field_name)
+        closed = access not in enough(self.verb)
         if closed:
             steps.append(of_field)
         if chains and not closed:
@@ -166,8 +184,10 @@ class _Asked:
         for role_id, name in _all_roles():
             if name == EVERYONE or role_id in self.mine.roles:
                 continue
-            made = self._grant_of(role_id, name)
-            if not made.nothing and (self.record is None or next(self.mine.ways(self.record, self.verb, made), None)):
+            made = self._grant_of(role_id, name, self.verb)
+            if made.nothing or self._closes(role_id, name):
+                continue
+            if self.record is None or next(self.mine.ways(self.record, self.verb, made), None):
                 yield Fact("would_role", f"ab_role:{role_id}", name)
         record = self.record
         if record is not None and not is_half(self.model):
@@ -182,15 +202,24 @@ class _Asked:
                 yield Fact("would_share", f"{table}:{record.id}")
         yield Fact("would_grant", f"ab_user:{self.mine.user_id}")
 
-    def _grant_of(self, role_id: int, name: str) -> Grant:
+    def _closes(self, role_id: int, name: str) -> bool:
+        """Would this role, as the first by which these records are read, close the field that is asked about?"""
+        key, row = model_key(self.model), FieldRight.__table__
+        if self.field_name is None or self.mine._reading_roles(key) or self._grant_of(role_id, name, "read").nothing:
+            return False
+        of = (row.c.role_id == role_id, row.c.model == key, row.c.field_name == self.field_name)
+        stored = db.session.execute(select(row.c.access).where(*of), execution_options=QUIET).scalar()
+        return access_of(stored, [one for one in rules_of(self.model) if one.role == name], self.field_name) not in enough(self.verb)
+
+    def _grant_of(self, role_id: int, name: str, verb: str) -> Grant:
         """What one role would give."""
         made, key = Grant(), model_key(self.model)
         row = RoleRight.__table__
         found = db.session.execute(
-            select(row.c.scopes, row.c.shared).where(row.c.role_id == role_id, row.c.model == key, row.c.verb == self.verb),
+            select(row.c.scopes, row.c.shared).where(row.c.role_id == role_id, row.c.model == key, row.c.verb == verb),
             execution_options=QUIET,
         ).first()
-        lines = [one for one in rules_of(self.model) if one.role == name and self.verb in one.verbs]
+        lines = [one for one in rules_of(self.model) if one.role == name and verb in one.verbs]
         if found is not None:
             made.add(set(found.scopes.split()) - {"none"}, bool(found.shared))
         elif lines:

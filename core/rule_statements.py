@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import bindparam, case, literal, null, or_, select, union_all
+from sqlalchemy import and_, bindparam, case, literal, null, or_, select, union_all
 
 from core.people import Department, FieldRight, MortiseUser, PersonalRight, Post, RoleRight, RoleRow, Share, Team, assoc_user_role
 from core.rule_lines import EVERYONE
@@ -24,11 +24,13 @@ def statements() -> tuple[Any, Any]:
         select(post.c.department_id.label("own"), post.c.department_id.label("id")).where(post.c.user_id == me).cte("mine", recursive=True)
     )
     tree = own.union(select(own.c.own, department.c.id).join(own, department.c.parent_id == own.c.id))
+    # As `core.accounts.has_left` has it: on the last day itself the person still works.
+    there = or_(user.c.left_on.is_(None), user.c.left_on >= bindparam("today"))
     places = union_all(
         select(
             literal("l").label("kind"),
             user.c.id.label("one"),
-            case((user.c.active.is_(True), 1), else_=0).label("other"),
+            case((and_(user.c.active.is_(True), there), 1), else_=0).label("other"),
             user.c.level.label("word"),
         ).where(user.c.id == me),
         select(literal("o"), role.c.id, literal(0), role.c.name).where(

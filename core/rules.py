@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import and_, false, or_, select, true
 
-from core.context import actor, now
+from core.context import actor, now, today
 from core.db import among, db
 from core.fields import Field
 from core.model import fields_of, is_half, is_owned, part_of
@@ -39,6 +39,7 @@ __all__ = [
 QUIET = {"mortise_rules": False}
 ABOVE = {"read": "read", "print": "read", "export": "export"}
 """What one must be allowed with a record to do this with its parts; whatever else is done with a part changes the whole: ``edit``."""
+ACCESSES = ("hidden", "read", "write")
 
 
 class Rights:
@@ -73,7 +74,7 @@ class Rights:
 
     def _load(self, user_id: int, even_closed: bool) -> None:
         places, _rows = statements()
-        found = db.session.execute(places, {"user_id": user_id}, execution_options=QUIET).all()
+        found = db.session.execute(places, {"user_id": user_id, "today": today()}, execution_options=QUIET).all()
         level = next((word for kind, _one, is_open, word in found if kind == "l" and (is_open or even_closed)), None)
         if level is None:
             return
@@ -200,7 +201,8 @@ class Rights:
             return None
         owner, department = _place(model)
         found: list[Any] = []
-        if "own" in grant.scopes and owner is not None:
+        # A made-up person has no id, and what belongs to nobody is not his.
+        if "own" in grant.scopes and owner is not None and self.user_id is not None:
             found.append(owner == self.user_id)
         if department is not None:
             reach = (self.below if "below" in grant.scopes else set()) | (self.departments if "department" in grant.scopes else set())
@@ -270,10 +272,11 @@ class Rights:
             yield "open", "open"
         value = _old_value if old else getattr
         owned = is_owned(model)
-        owner = value(record, "owner_id") if owned else value(record, "created_by_id")
+        # Half of a record has neither owner nor author.
+        owner = None if is_half(model) else value(record, "owner_id" if owned else "created_by_id")
         department = value(record, "department_id") if owned else None
         if "own" in grant.scopes:
-            if owner == self.user_id:
+            if owner is not None and owner == self.user_id:
                 yield "own", "own" if owned else "author"
             elif owner is None and not owned and record.id is None:
                 yield "own", "fresh"
@@ -323,16 +326,8 @@ class Rights:
             self._readers[key] = self._reading_roles(key)
         for role_id, lines in self._readers[key]:
             stored = self._field_rows.get((key, role_id, one.name))
-            if stored is None:
-                stored = (
-                    "hidden"
-                    if any(one.name in line.hidden for line in lines)
-                    else "read_only"
-                    if any(one.name in line.read_only for line in lines)
-                    else "write"
-                )
-            best = max(best, {"hidden": 0, "read_only": 1}.get(stored, 2))
-        return ("hidden", "read", "write")[best] if best >= 0 else "write"
+            best = max(best, ACCESSES.index(access_of(stored, lines, one.name)))
+        return ACCESSES[best] if best >= 0 else "write"
 
     def _reading_roles(self, key: str) -> list[tuple[int, list[Any]]]:
         """(role, its lines of code) of every role of this person that may read the model."""
@@ -360,6 +355,20 @@ class Rights:
             open_ = {name: one for name, one in everything.items() if not (one.hidden or one.sensitive) and (one.system or name in seen)}
             kept = self._seen[model] = everything, seen, open_
         return kept
+
+
+def access_of(stored: str | None, lines: Iterable[Any], name: str) -> str:
+    """What one role may do with a field: as an administrator set it, else as its lines of code say."""
+    if stored is not None:
+        return {"hidden": "hidden", "read_only": "read"}.get(stored, "write")
+    if any(name in line.hidden for line in lines):
+        return "hidden"
+    return "read" if any(name in line.read_only for line in lines) else "write"
+
+
+def enough(verb: str) -> tuple[str, ...]:
+    """The accesses to a field with which one may do this: what is only read may be exported and printed as well."""
+    return ("read", "write") if verb in ABOVE else ("write",)
 
 
 def _place(model: type) -> tuple[Any, Any]:
@@ -414,7 +423,7 @@ def may(verb: str, target: Any, field_name: str | None = None) -> Verdict:
         model = target if isinstance(target, type) else type(target)
         one = fields_of(model).get(field_name)
         access = mine.field_access(model, one) if one is not None else "hidden"
-        if access == "hidden" or (access == "read" and verb != "read"):
+        if access not in enough(verb):
             return Verdict(False, (*verdict.reasons, Fact("field")))
     return verdict
 

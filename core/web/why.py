@@ -114,7 +114,7 @@ class Words:
             case "asleep":
                 return _("The addon “%(name)s” is switched off.", name=addon_title(fact.source.partition(":")[2]))
             case "closed":
-                return _("The account is closed.")
+                return _("The account is closed, or the person's last day is over.")
             case "level":
                 return _("Level: %(level)s", level=option_label("ab_user.level", row.level))
             case "right":

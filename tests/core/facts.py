@@ -10,11 +10,11 @@ from sqlalchemy import insert, inspect, select, text
 
 from core.db import db
 from core.model import FabModel
-from core.people import Department, MortiseUser, PersonalRight, Post, RoleRight, RoleRow, Share, Team, assoc_user_role
+from core.people import Department, FieldRight, MortiseUser, PersonalRight, Post, RoleRight, RoleRow, Share, Team, assoc_user_role
 from core.rules import lines_by_model, model_key, roles_of_code
 from core.state import core_state
 from tests.core.kernel import model
-from tests.core.oracle import Facts, Line, Opened, Personal, Row, Shape
+from tests.core.oracle import Closed, Facts, Line, Opened, Personal, Row, Shape
 
 NOW = datetime(2026, 5, 4, 9, 30)
 SHAPES = {
@@ -22,12 +22,18 @@ SHAPES = {
     for one in (
         Shape("Court"), Shape("Topic"), Shape("Matter", owned=True), Shape("Step", part_of="Matter"), Shape("Paper", part_of="Step"),
         Shape("Bill", owned=True, part_of="Matter"), Shape("Deed"), Shape("Letter", owned=True, open_to_team=True), Shape("Memo"),
-        Shape("Vault"), Shape("MatterHalf", half_of="Matter"),
+        Shape("Vault"), Shape("MatterHalf", half_of="Matter"), Shape("Opinion", owned=True),
     )
 }  # fmt: skip
 WHOLE = {"Step": "matter_id", "Paper": "step_id", "Bill": "matter_id", "Deed": "matter_id"}
 VERBS = ("read", "create", "edit", "delete", "transfer")
 SCOPES = ("own", "department", "below", "team", "all", "none")
+MORE_VERBS = (*VERBS, "export", "print", "share", "sign", "seal")
+"""With those that programs and screens ask less often, and those that an addon has added."""
+FIELDS = {
+    "Matter": ("name", "status", "amount", "owner"), "Opinion": ("name", "draft", "fee", "department"), "Memo": ("name",),
+    "Step": ("title", "matter"), "Bill": ("name", "owner"), "Letter": ("name",), "MatterHalf": ("name", "status"),
+}  # fmt: skip
 ROLES = ("Law clerk", "Law partner", "Law guest", "Everyone")
 LINK = Team.members.property.secondary
 
@@ -45,9 +51,20 @@ def code_lines() -> list[Line]:
         ("Law partner", "Bill", "read create edit delete", "below", False),
         ("Law partner", "Deed", "read create", "all", False), ("Law clerk", "Letter", "read create edit", "all", False),
         ("Law clerk", "Memo", "read create edit delete", "own", False), ("Law partner", "Memo", "read", "all", True),
-        ("Law guest", "MatterHalf", "read", "all", False),
+        ("Law guest", "MatterHalf", "read", "all", False), ("Law clerk", "Opinion", "read edit sign", "own", True),
+        ("Law partner", "Opinion", "read edit sign seal", "below team", False),
+        ("Law partner", "Opinion", "export print", "own", False), ("Law guest", "Opinion", "read", "department", True),
     ]  # fmt: skip
     return [Line(role, name, verb, set(scopes.split()), shared) for role, name, verbs, scopes, shared in every for verb in verbs.split()]
+
+
+def code_closed() -> list[Closed]:
+    """The fields that the code of the law office closes."""
+    every = [
+        ("Law clerk", "draft", "hidden"), ("Law clerk", "fee", "read_only"), ("Law partner", "draft", "read_only"),
+        ("Law guest", "draft", "hidden"), ("Law guest", "fee", "hidden"),
+    ]  # fmt: skip
+    return [Closed(role, "Opinion", name, access) for role, name, access in every]
 
 
 def key(name: str) -> str:
@@ -83,7 +100,7 @@ def bump() -> None:
 def random_facts(seed: int, people: int = 6, records: int = 14) -> Facts:
     """A firm made by chance: every kind of fact in it, and nothing that a person would have thought of."""
     dice = random.Random(seed)
-    facts = Facts(SHAPES, NOW, code=code_lines())
+    facts = Facts(SHAPES, NOW, code=code_lines(), code_closed=code_closed())
     users = list(range(1, people + 1))
     for number in users:
         facts.levels[number] = dice.choice(["employee"] * 8 + ["administrator", "system_administrator"])
@@ -129,7 +146,37 @@ def random_facts(seed: int, people: int = 6, records: int = 14) -> Facts:
                 until=dice.choice(moment), **{whom: dice.choice({"user": users, "department": departments, "team": [1, 2, 3]}[whom])},
             )
         )  # fmt: skip
+    _more(facts, dice, users, departments, records)
     return facts
+
+
+def _more(facts: Facts, dice: random.Random, users: list[int], departments: list[int], records: int) -> None:
+    """Rights to fields, rights to the verbs of an addon, and shares that end at this very moment or just beside it."""
+    moment = (None, NOW - timedelta(microseconds=1), NOW, NOW + timedelta(microseconds=1))
+    for role in ROLES:
+        for name, fields in FIELDS.items():
+            for one in fields:
+                if dice.random() < 0.15:
+                    facts.closed.append(Closed(role, name, one, dice.choice(["hidden", "read_only", "open"])))
+    for role in ROLES[:3]:
+        for verb in ("sign", "export"):
+            if dice.random() < 0.3:
+                facts.matrix.append(Line(role, "Opinion", verb, set(dice.sample(SCOPES, dice.randint(0, 2))), dice.random() < 0.5))
+    for _turn in range(dice.randint(0, 4)):
+        facts.personal.append(
+            Personal(
+                dice.choice(users), dice.choice(["Opinion", "Matter", "MatterHalf"]), dice.choice(MORE_VERBS[5:]), dice.random() < 0.4,
+                set(dice.sample(SCOPES, dice.randint(0, 2))), dice.choice(moment),
+            )
+        )  # fmt: skip
+    for _turn in range(dice.randint(4, 12)):
+        whom = dice.choice(["user", "department", "team"])
+        facts.shares.append(
+            Opened(
+                "Opinion", dice.randint(1, records), "read", until=dice.choice(moment),
+                **{whom: dice.choice({"user": users, "department": departments, "team": [1, 2, 3]}[whom])},
+            )
+        )  # fmt: skip
 
 
 def write(facts: Facts) -> None:
@@ -155,6 +202,9 @@ def write(facts: Facts) -> None:
         put(RoleRight.__table__, [
             {"role_id": role_ids[one.role], "model": key(one.model), "verb": one.verb, "scopes": " ".join(sorted(one.scopes)) or "none",
              "shared": one.shared} for one in facts.matrix
+        ])  # fmt: skip
+        put(FieldRight.__table__, [
+            {"role_id": role_ids[one.role], "model": key(one.model), "field_name": one.field, "access": one.access} for one in facts.closed
         ])  # fmt: skip
         put(PersonalRight.__table__, [
             {"user_id": one.user, "model": key(one.model), "verb": one.verb, "denied": one.denied,

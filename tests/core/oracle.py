@@ -6,6 +6,8 @@ From DESIGN, decision 3: personal denial > personal grant > role > nothing. A pe
 only. Scopes are a set per role and verb, and several roles add up: none, own, own department, department and below, team,
 all; “shared with me” is a tick of its own. Code gives defaults; the administrator's matrix overrides them. A model may be
 open to the team. A half-visible class needs a rule of its own (none = nobody).
+From docs/rights.md: of several roles of a person the most generous counts for a field; a row overrides the code. An API key
+narrows what its person may do and never widens it; reading, exporting and printing are reading.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+READING = ("read", "export", "print")
+CHANGING = ("create", "edit", "delete", "import", "share", "transfer")
 ADMINISTRATORS = ("administrator", "system_administrator")
 EVERYONE = "Everyone"
 
@@ -67,6 +71,16 @@ class Opened:
 
 
 @dataclass
+class Closed:
+    """A field that code or an administrator has closed to a role, or opened again: ``hidden``, ``read_only`` or ``open``."""
+
+    role: str
+    model: str
+    field: str
+    access: str
+
+
+@dataclass
 class Row:
     """One record: who owns it, where it belongs, who wrote it, what it is a part of."""
 
@@ -97,6 +111,10 @@ class Facts:
     personal: list[Personal] = field(default_factory=list)
     shares: list[Opened] = field(default_factory=list)
     rows: dict[str, dict[int, Row]] = field(default_factory=dict)
+    closed: list[Closed] = field(default_factory=list)
+    code_closed: list[Closed] = field(default_factory=list)
+    limits: set[str] | None = None
+    """What the API key reaches with which the asking person came in, as ``write`` or ``Matter:read``; None without a key."""
 
     # -- the person -----------------------------------------------------------------------------------------------
 
@@ -136,6 +154,8 @@ class Facts:
         """(scopes, also shared records) of a person for a verb on a model; two empty answers when it is nothing."""
         if user is None or user not in self.levels or not self.active.get(user, False):
             return set(), False
+        if self.limits is not None and not self.reached_by_key(model, verb):
+            return set(), False
         scopes: set[str] = set()
         shared = False
         for one in self.personal:
@@ -154,6 +174,45 @@ class Facts:
                 shared = shared or one.shared
         return scopes - {"none"}, shared
 
+    def reached_by_key(self, model: str, verb: str) -> bool:
+        """Does the key of this moment reach a verb on a model? Its scopes name tables, so a half-visible class goes with its whole."""
+        assert self.limits is not None
+        table = self.shapes[model].half_of or model
+        enough = ["write", f"{table}:write"]
+        if verb in READING:
+            enough += ["read", f"{table}:read"]
+        return any(one in self.limits for one in enough)
+
+    # -- fields ---------------------------------------------------------------------------------------------------
+
+    def reads_by(self, role: str, model: str) -> bool:
+        """Does this role read any record of the model?"""
+        lines = [one for one in self.matrix if (one.role, one.model, one.verb) == (role, model, "read")]
+        if lines:
+            return any(one.shared or one.scopes - {"none"} for one in lines)
+        return any((one.role, one.model, one.verb) == (role, model, "read") for one in self.code)
+
+    def access(self, user: int, model: str, name: str) -> str:
+        """``hidden``, ``read_only`` or ``open``: the most generous of the roles by which this person reads the model."""
+        if self.levels[user] in ADMINISTRATORS:
+            return "open"
+        found = []
+        for role in {*self.roles.get(user, set()), EVERYONE}:
+            if self.reads_by(role, model):
+                stored = [one.access for one in self.closed if (one.role, one.model, one.field) == (role, model, name)]
+                coded = [one.access for one in self.code_closed if (one.role, one.model, one.field) == (role, model, name)]
+                found.append((stored or coded or ["open"])[0])
+        for access in ("open", "read_only", "hidden"):
+            if access in found:
+                return access
+        # Who reads by a personal right alone has no role that could close anything.
+        return "open"
+
+    def may_field(self, user: int, verb: str, model: str, record: Row, name: str) -> bool:
+        """May this person do this with this record and this field of it?"""
+        access = self.access(user, model, name)
+        return self.may(user, verb, model, record) and (access == "open" or (access == "read_only" and verb in READING))
+
     # -- the question ---------------------------------------------------------------------------------------------
 
     def may(self, user: int | None, verb: str, model: str, record: Row) -> bool:
@@ -162,6 +221,8 @@ class Facts:
         if user is None or (not scopes and not shared):
             return False
         shape = self.shapes[model]
+        if shape.half_of and verb in CHANGING:
+            return False
         if "all" in scopes or (shape.open_to_team and scopes):
             return True
         if shape.half_of:

@@ -337,3 +337,16 @@ def test_the_matrix_shows_all_kinds_of_records_and_where_two_roles_differ(app, l
     assert chief.get(f"/ab_role/{role.id}/_rights?beside=x").status_code == 200
     assert login_as("clerk").get(f"/ab_role/{role.id}/_rights").status_code in (403, 404)
     assert chief.get("/ab_role/99999/_rights").status_code == 404
+
+
+@both_databases
+def test_whoever_has_left_has_no_rights_and_why_says_so(app, login_as, create_user, create, clock):
+    clock.set(datetime(2026, 5, 31, 15, 59))
+    li = create_user("li", roles=["Salesperson"], left_on=date(2026, 5, 31))
+    client = create("crm_client", name="Far Hills", owner=li)
+    chief = login_as("deputy", level="administrator")
+    asked = f"/api/v1/crm_client/_why?record={client.id}&verb=edit&person={li.id}"
+    assert chief.get(asked).json["allowed"] and Rights(li.id).level == "employee"
+    clock.set(datetime(2026, 5, 31, 16))
+    told = chief.get(asked).json
+    assert not told["allowed"] and "last day is over" in told["chains"][0][0]["text"] and Rights(li.id).level == "nobody"

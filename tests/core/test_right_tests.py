@@ -165,3 +165,9 @@ def test_sentences_without_sense_are_refused(firm, create, login_as):
         assert answer.status_code == 422 and said in answer.text, wrong
     assert boss.post("/core_right_test/new", data=good).status_code == 302
     assert login_as(firm.li).get("/core_right_test/").status_code == 403
+
+
+@both_databases
+def test_what_belongs_to_nobody_is_not_the_made_up_persons_own(firm, create):
+    create("crm_client", name="Nobody’s", department=firm.west)
+    assert counter_of(firm.never) is None

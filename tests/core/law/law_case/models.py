@@ -72,6 +72,16 @@ class Memo(Model):
     name: Mapped[str] = field()
 
 
+class Opinion(Owned, Model):
+    """An opinion: it has verbs of its own (sign, seal), fields that its code closes to some, and is shared for reading only (D15)."""
+
+    share_access = ("read",)
+
+    name: Mapped[str] = field()
+    draft: Mapped[str | None] = field()
+    fee: Mapped[str | None] = field()
+
+
 class Vault(Model):
     """What only administrators see; no rule names it."""
 

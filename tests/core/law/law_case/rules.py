@@ -2,7 +2,7 @@
 
 from core import Role, everyone, rule
 
-from .models import Bill, Court, Deed, Letter, Matter, MatterHalf, Memo, Paper, Step, Topic
+from .models import Bill, Court, Deed, Letter, Matter, MatterHalf, Memo, Opinion, Paper, Step, Topic
 
 clerk = Role("Law clerk")
 partner = Role("Law partner")
@@ -22,3 +22,7 @@ rule(Letter, clerk, "read create edit")
 rule(Memo, clerk, "read create edit delete", scope="own")
 rule(Memo, partner, "read", shared=True)
 rule(MatterHalf, guest, "read", scope="all")
+rule(Opinion, clerk, "read edit sign", shared=True, hidden="draft", read_only="fee")
+rule(Opinion, partner, "read edit sign seal", scope="below team", read_only="draft")
+rule(Opinion, partner, "export print", scope="own")
+rule(Opinion, guest, "read", scope="department", shared=True, hidden="draft fee")

@@ -1,0 +1,306 @@
+"""Every address × seven people × every method: what the independent oracle says is what each door answers, for each addon.
+
+Nothing here names an addon, a model or a field: a new addon's addresses are held to it without a line. A refused write leaves no
+trace in the journal.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import func, insert, select, update
+
+from core.context import now
+from core.db import db
+from core.journal import journal
+from core.model import is_owned, links_to, models, part_of
+from core.people import Department, RoleRight, RoleRow, Share
+from core.web.views import view_of
+from tests.contract.addresses import typed
+from tests.contract.conftest import NAMES
+from tests.contract.matrix import ADMINISTRATOR, ANYBODY, OPEN_RECORD, SIGNED_IN, Ask, asked_by, facts_of, row_of
+from tests.contract.values import make, values
+from tests.core.oracle import Line
+
+QUIET = {"mortise_rules": False, "mortise_core": True}
+LET_IN = "let in"
+STAFF = {"read": "own department", "edit": "own", "create": "all", "share": "own", "export": "own", "import": "all"}
+HEAD = dict.fromkeys(("read", "edit", "delete", "share", "transfer", "bulk", "export"), "own below")
+READER = dict.fromkeys(("read", "edit", "delete"), "own department")
+MATRIX = {"Matrix staff": STAFF, "Matrix head": HEAD, "Matrix reader": READER}
+WRITING = ("POST", "PUT", "DELETE")
+
+
+def addresses(app: Any, addon: str) -> list[tuple[Any, str, Any]]:
+    """(rule, method, model) of every address of the addon's models."""
+    mine = [model for model in models().values() if model.addon == addon]
+    found = []
+    for rule in app.url_map.iter_rules():
+        for method in sorted(rule.methods - {"HEAD", "OPTIONS"}):
+            if "table" in rule.arguments and not rule.rule.startswith(("/settings", "/ab_role")):
+                found += [(rule, method, model) for model in mine]
+            elif rule.endpoint.startswith("api_"):
+                found += [(rule, method, model) for model in mine if rule.endpoint.split(".")[0] == f"api_{model.__tablename__}"]
+    return found
+
+
+@pytest.fixture
+def house(app, create, create_user, login_as, api_as):
+    """The seven people, their doors, and what the roles made for the matrix give on every model that is no part of the house."""
+    top, west = create(Department, name="House"), create(Department, name="West")
+    east = create(Department, name="East", parent=top)
+    lines = []
+    for name, given in MATRIX.items():
+        role = create(RoleRow, name=name)
+        mine = [
+            Line(name, table, verb, {*scopes.split(), *(["parent"] if part_of(model) else [])})
+            for table, model in models().items() if model.addon != "core" for verb, scopes in given.items()
+        ]  # fmt: skip
+        rows = [
+            {"role_id": role.id, "model": one.model, "verb": one.verb, "scopes": " ".join(one.scopes), "shared": False, "version": 1}
+            for one in mine
+        ]
+        db.session.connection().execute(insert(RoleRight.__table__), rows)
+        lines += mine
+    staff = {
+        "elsewhere": (west, ["Matrix reader"]), "colleague": (east, ["Matrix staff"]), "owner": (east, ["Matrix staff"]),
+        "head": (top, ["Matrix head"]),
+    }  # fmt: skip
+    ids, levels, roles, posts = {}, {}, {}, []
+    for name, (place, its) in staff.items():
+        ids[name] = create_user(name, roles=its, department=place).id
+        levels[ids[name]], roles[ids[name]] = "employee", set(its)
+        posts.append((ids[name], place.id))
+    for name in ("administrator", "system_administrator"):
+        ids[name] = create_user(f"the_{name}", level=name).id
+        levels[ids[name]], roles[ids[name]] = name, set()
+    bystander = create_user("bystander").id
+    browsers = {name: login_as(f"the_{name}" if "admin" in name else name) for name in ids}
+    programs = {name: api_as(f"the_{name}" if "admin" in name else name) for name in ids}
+    db.session.commit()
+    parents = {top.id: None, west.id: None, east.id: top.id}
+    made = SimpleNamespace(ids=ids, east=east.id, bystander=bystander, browsers=browsers, programs=programs, number=100)
+    made.facts = facts_of(levels, posts, parents, roles, now())
+    made.facts.matrix = lines
+    return made
+
+
+def fresh(house: Any, model: Any) -> int:
+    """A new record of this kind that belongs to the owner, known to the oracle."""
+    house.number += 1
+    record_id = make(model, house.number, only_needed=True).id
+    table = model.__table__
+    given = {"created_by_id": house.ids["owner"]} if "created_by_id" in table.c else {}
+    if is_owned(model):
+        given |= {"owner_id": house.ids["owner"], "department_id": house.east}
+    if given:
+        db.session.connection().execute(update(table).where(table.c.id == record_id).values(given))
+    look_again(house, model.addon)
+    db.session.commit()
+    return record_id
+
+
+def look_again(house: Any, addon: str) -> None:
+    """Tell the oracle how the records are now, those too that were made because another needed them."""
+    wholes = {link.target.__tablename__ for link in map(part_of, models().values()) if link is not None}
+    for table, model in models().items():
+        if model.addon == addon or table in wholes:
+            rows = db.session.execute(select(model.__table__), execution_options=QUIET).mappings()
+            house.facts.rows[table] = house.facts.rows[table] | {row["id"]: row_of(model, row) for row in rows}
+
+
+def expected(house: Any, who: str, ask: Any, model: Any, record_id: int) -> int | str:
+    """What the oracle says of one person: a status, or that he is let in."""
+    facts, user, table = house.facts, house.ids[who], model.__tablename__
+    if ask == SIGNED_IN:
+        return LET_IN
+
+    def at_all(verb: str) -> bool:
+        scopes, shared = facts.given(user, table, verb)
+        return bool(scopes or shared)
+
+    if ask.quiet:
+        row = facts.rows[table][record_id]
+        if not (at_all(ask.verb) and view_of(model).may_delete):
+            return 404
+        if not at_all("read"):
+            return 403
+        return LET_IN if facts.may(user, "read", table, row) and facts.may(user, ask.verb, table, row) else 302
+    if ask.also and not at_all(ask.also):
+        return 403
+    if ask.shares and (model.system_model or not model.share_access or not at_all("share")):
+        return 403
+    if ask.makes and not view_of(model).may_create:
+        return 403
+    if not ask.record:
+        return (LET_IN if ask.found else 404) if at_all(ask.verb) else 403
+    row = facts.rows[table][record_id]
+    if not at_all("read"):
+        return 403
+    if not facts.may(user, "read", table, row):
+        return 404
+    return LET_IN if facts.may(user, ask.verb, table, row) else ask.refused
+
+
+def share_of(house: Any, model: Any, record_id: int) -> int:
+    """A share of the record with somebody who is nobody of the matrix."""
+    row = {"model": model.__tablename__, "record_id": record_id, "user_id": house.bystander, "access": "read", "version": 1}
+    made = db.session.connection().execute(insert(Share.__table__).values(row)).inserted_primary_key[0]
+    db.session.commit()
+    return made
+
+
+def words_of(rule: Any, model: Any, record_id: int, share_id: int) -> dict[str, Any] | None:
+    """The parts of an address; None where the model has no such address."""
+    word = {
+        "table": model.__tablename__, "record_id": record_id, "pk": record_id, "share_id": share_id, "import_id": 1, "line": 1,
+        "deed": "check", "kind": "csv",
+    }  # fmt: skip
+    if "other" in rule.arguments:
+        pair = next(((other, one) for other, one in links_to(model) if one.kind.name == "link"), None)
+        if pair is None:
+            return None
+        word |= {"other": pair[0].__tablename__, "link": pair[1].name}
+    return {name: word[name] for name in rule.arguments}
+
+
+def body_of(rule: Any, method: str, model: Any, record_id: int, house: Any) -> dict[str, Any]:
+    """What is sent: right enough that only rights can refuse it."""
+    end = rule.endpoint.rpartition(".")[2]
+    if end == "bulk":
+        return {"data": {"action": "delete", "ids": [record_id], "confirmed": "1"}}
+    if end == "form":
+        kept = {"owner": house.ids["owner"], "department": house.east} if is_owned(model) else {}
+        return {"data": {**typed(model, house.number + 300), **kept}}
+    if not rule.endpoint.startswith("api_"):
+        return {"data": {}} if method == "POST" else {}
+    if method == "DELETE" or method == "GET":
+        return {}
+    if end == "share":
+        return {"json": {"ids": [record_id], "users": [house.bystander], "access": (model.share_access or ["read"])[0]}}
+    given = {name: one for name, one in values(model, house.number + 300).items() if name not in ("owner", "department")}
+    return {"json": given if method == "POST" else {name: one for name, one in given.items() if name == model.title_field}}
+
+
+def last_row() -> int:
+    """How far the journal goes."""
+    return db.session.execute(select(func.coalesce(func.max(journal.c.id), 0))).scalar_one()
+
+
+def look(house: Any, app: Any, addon: str) -> list[str]:
+    """Send everything that can be sent, and tell where an answer is not the oracle's."""
+    wrong: list[str] = []
+    targets = {model: fresh(house, model) for model in models().values() if model.addon == addon}
+    shared = {model: share_of(house, model, one) for model, one in targets.items()}
+    adapter = app.url_map.bind("localhost")
+    for rule, method, model in addresses(app, addon):
+        ask = asked_by(rule, method)
+        for who in ("nobody", *house.ids):
+            record_id, share_id = targets[model], shared[model]
+            says = expected(house, who, ask, model, record_id) if who != "nobody" else 0
+            if says == LET_IN and rule.endpoint.rpartition(".")[2] in ("delete", "bulk", "end", "unshare") and method in WRITING:
+                # What goes away is a record of its own.
+                record_id = fresh(house, model)
+                share_id = share_of(house, model, record_id)
+                says = expected(house, who, ask, model, record_id)
+            words = words_of(rule, model, record_id, share_id)
+            if words is None:
+                break
+            api = rule.endpoint.startswith("api_")
+            url = adapter.build(rule.endpoint, words, method=method)
+            door = app.test_client() if who == "nobody" else (house.programs if api else house.browsers)[who]
+            before = last_row() if method in WRITING else 0
+            status = door.open(url, method=method, **body_of(rule, method, model, record_id, house)).status_code
+            if who == "nobody":
+                good = status == (302 if method == "GET" and not api else 401)
+            elif says == LET_IN:
+                fine = (200, 201, 302, 400, 409, 422)
+                if method == "GET":
+                    fine = (200, 400) if isinstance(ask, Ask) and ask.words else (200,)
+                good = status in fine
+            else:
+                good = status == says
+            if rule.endpoint == "screens.related" and says == LET_IN and status == 404:
+                # The list is as open as what it lists.
+                good = not house.facts.given(house.ids[who], words["other"], "read")[0]
+            if method in WRITING and says != LET_IN and last_row() != before:
+                wrong.append(f"{who}: {method} {url} was refused by {status}, and yet something is written")
+            if method in WRITING and says == LET_IN:
+                look_again(house, addon)
+            if not good:
+                wrong.append(f"{who}: {method} {url} ({rule.endpoint}) gave {status}, not {says or 'the sign-in'}")
+    return wrong
+
+
+def told(wrong: list[str]) -> None:
+    """Fail with each line that is wrong."""
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("whose", ["core", *NAMES])
+def test_every_door_answers_as_the_oracle_says(app, house, whose):
+    told(look(house, app, whose))
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_the_doors_of_one_addon_on_the_other_database(app, house):
+    told(look(house, app, NAMES[0]))
+
+
+def plain_words(house: Any) -> dict[str, Any]:
+    """Parts of the addresses that are about no kind of record."""
+    role = db.session.execute(select(RoleRow.__table__.c.id).limit(1)).scalar()
+    return {
+        "role_id": role, "person": house.bystander, "table": "core_department", "name": NAMES[0], "number": 1, "version": "v1",
+        "filename": "app.css", "file_id": 1, "job_id": 1, "key_id": 1, "batch_id": 999_999,
+    }  # fmt: skip
+
+
+def test_every_other_address_is_for_whom_it_says(app, house):
+    """Addresses that are about no kind of record: of the settings, of one’s own account, of files and jobs."""
+    adapter, words = app.url_map.bind("localhost"), plain_words(house)
+    tables = {(rule.endpoint, method) for rule, method, _model in addresses(app, "core")}
+    wrong = []
+    for rule in sorted(app.url_map.iter_rules(), key=lambda one: one.endpoint):
+        for method in sorted(rule.methods - {"HEAD", "OPTIONS"}):
+            if (rule.endpoint, method) in tables or rule.endpoint.startswith("api_"):
+                continue
+            audience = asked_by(rule, method)
+            if rule.endpoint in ("signin.logout", "settings.addon_off", "signin.password") and method == "POST":
+                # Whoever is let in has left, or takes something away from the others of this test: the last of all.
+                continue
+            given = {name: words[name] for name in rule.arguments if name not in (rule.defaults or {})}
+            url = adapter.build(rule.endpoint, given, method=method)
+            for who in ("nobody", *house.ids):
+                api = url.startswith("/api/")
+                door = app.test_client() if who == "nobody" else (house.programs if api else house.browsers)[who]
+                before = last_row()
+                status = door.open(url, method=method, **({"data": {}} if method == "POST" and not api else {})).status_code
+                if audience == ANYBODY:
+                    # No job process runs beside a test, so the house is not ready.
+                    good = status < 500 or (rule.endpoint, status) == ("health.readyz", 503)
+                elif who == "nobody":
+                    good = status == (302 if method == "GET" and not api else 401)
+                elif audience == OPEN_RECORD:
+                    good = status in (403, 404)
+                elif audience == ADMINISTRATOR and "admin" not in who:
+                    good = status in (403, 404) and last_row() == before
+                elif audience == ADMINISTRATOR:
+                    # What is not there is missing; what is not sent is asked for.
+                    good = status in (200, 302, 404, 422)
+                else:
+                    good = audience == SIGNED_IN and status in (200, 302, 400, 404, 422)
+                if not good:
+                    wrong.append(f"{who}: {method} {url} ({rule.endpoint}, for {audience}) gave {status}")
+    told(wrong)
+
+
+def test_an_address_without_an_audience_is_found(app):
+    for rule in app.url_map.iter_rules():
+        for method in rule.methods - {"HEAD", "OPTIONS"}:
+            assert asked_by(rule, method), rule
+    with pytest.raises(KeyError):
+        asked_by(SimpleNamespace(endpoint="new_pages.secret", arguments=set()), "GET")
