@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from core.context import local
 from core.db import db
-from core.errors import Problem
+from core.errors import Problem, Refused
 from core.fields import Field
 from core.i18n import gettext as _
 from core.i18n import ngettext
@@ -41,6 +41,8 @@ def back(table: str, record_id: int) -> Any:
     """Bring back what was chosen: ``all``, or the names in ``field`` and the lines in ``line`` (``table:id``)."""
     view = view_at(table)
     record = records(view.model).get(record_id, lock=True)
+    if not (verdict := may("edit", record)):
+        raise Refused(_("You may not change “%(title)s”.", title=str(record)), verdict)
     row = _number(request.form.get("row", ""))
     here = address(f"/{table}/{record_id}/_past", row=row)
     names: list[str] | None = None

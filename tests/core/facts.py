@@ -85,7 +85,7 @@ def empty() -> None:
                 connection.execute(table.delete())
         else:
             connection.execute(text(f"TRUNCATE {', '.join(table.name for table in tables)} RESTART IDENTITY"))
-        connection.execute(insert(RoleRow.__table__), [{"name": role, "version": 1} for role in roles_of_code()])
+        connection.execute(insert(RoleRow.__table__), [{"name": role, "version": 1, "second_factor": False} for role in roles_of_code()])
 
 
 def bump() -> None:

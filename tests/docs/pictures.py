@@ -73,10 +73,10 @@ def _ticked(page: Any) -> None:
 LIST = ("main .m-head", "main table")
 WHY = (".m-crumb", ".m-head", ".m-bar", "main .m-block >> nth=0", "main .m-block >> nth=1")
 PICTURES: dict[str, Picture] = {
-    "departments": Picture("/core_department/", LIST),
+    "departments": Picture("/departments", (".m-head", "main .m-block >> nth=0")),
     "person": Picture("/ab_user/{head}", ("section:has([name=level])",)),
     "posts": Picture("/ab_user/{head}", ("section[id*=core_post]",)),
-    "role": Picture("/ab_role/{Salesperson}", ("section:has(> .m-pad > details)",)),
+    "role": Picture("/ab_role/{Salesperson}/_rights", (".m-crumb", ".m-head", "main .m-block >> nth=0")),
     "role-rights": Picture("/ab_role/{service_role}/_rights/crm_client", (".m-crumb", "main .m-block >> nth=0")),
     "personal": Picture("/ab_user/{zhao}", ("section[id*=core_personal_right]",)),
     "effective": Picture("/ab_user/{zhao}/_rights", (".m-crumb", "main .m-block >> nth=0", "main .m-block >> nth=1")),

@@ -67,7 +67,7 @@ def test_the_form_goes_on_with_text_and_file_after_signing_in_again(firm: Firm, 
     page.set_input_files("input[type=file]", {"name": f"合同{width}.txt", "mimeType": "text/plain", "buffer": b"agreed"})
     end_all(firm)
     save(page)
-    page.wait_for_selector("dialog#again[open]")
+    page.wait_for_selector("dialog#sign-in-again[open]")
     page.evaluate(AXE)
     assert page.evaluate(ASK_AXE, RULES) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -95,7 +95,7 @@ def test_who_has_a_second_factor_gives_its_code_too(firm: Firm) -> None:
     page.fill("#field-address", "两步路")
     end_all(firm)
     save(page)
-    page.wait_for_selector("dialog#again[open]")
+    page.wait_for_selector("dialog#sign-in-again[open]")
     assert not page.is_visible("#again-code")
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
@@ -133,7 +133,7 @@ def test_nothing_is_sent_in_the_name_of_somebody_else_who_signed_in_meanwhile(fi
     page.click("[data-later]")
     assert page.input_value("#field-address") == "别人的名字"
     save(page)
-    page.wait_for_selector("dialog#again[open]")
+    page.wait_for_selector("dialog#sign-in-again[open]")
     page.fill("#again-password", PASSWORD)
     page.keyboard.press("Enter")
     page.wait_for_selector(".m-toast")

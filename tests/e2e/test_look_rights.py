@@ -25,6 +25,7 @@ def _shared(page: Any) -> None:
         page.locator(".ts-dropdown:visible .option", has_text=words).first.click()
         # What is fetched anew after a choice would open the list once more, over the button, while the box has the focus.
         page.wait_for_load_state("networkidle")
+        field.press("Escape")
         page.locator("h1").click()
         page.locator(".ts-dropdown:visible").wait_for(state="detached")
     page.fill("#share-until", "2099-12-31")

@@ -1,7 +1,7 @@
 // A session that ended while a page was open: before a form is sent, and where a piece cannot come, one signs in again in a dialog,
 // and what was typed and chosen goes on from there.
 export function startAgain() {
-  const dialog = document.getElementById("again");
+  const dialog = document.getElementById("sign-in-again");
   if (!dialog) return;
   const form = dialog.querySelector("form");
   const told = dialog.querySelector("[data-told]");
