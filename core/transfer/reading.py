@@ -21,7 +21,12 @@ LARGEST_FILE = 512 * 2**20
 LARGEST_UNPACKED = 1024 * 2**20
 LARGEST_STRINGS = 128 * 2**20
 """Texts of a workbook, which the library keeps in memory."""
+LARGEST_PART = 16 * 2**20
+"""Any other part of a workbook that is read, such as its styles."""
+CONTENT_TYPES = "[Content_Types].xml"
 MOST_COLUMNS = 200
+MOST_ROWS = 2**20
+"""What Excel can hold; rows beyond are not there."""
 LONGEST_LINE = 4 * 2**20
 LONGEST_CELL = csv.field_size_limit()
 MOST_BREAKS = 200
@@ -257,12 +262,14 @@ def _from_workbook(path: Path, target: Path) -> bool:
 def _check_parts(packed: zipfile.ZipFile, name: str) -> None:
     """Refuse what would fill the memory: too much in all, too many texts, or a text without end. Sizes that lie are found by reading."""
     too_large = Broken(_("“%(file)s” is too large when unpacked. Please split it.", file=name))
-    if sum(one.file_size for one in packed.infolist()) > LARGEST_UNPACKED:
+    parts = packed.infolist()
+    if sum(one.file_size for one in parts) > LARGEST_UNPACKED:
         raise too_large
-    for one in packed.infolist():
-        if not one.filename.lower().endswith(".xml"):
-            continue
-        if "sharedstrings" in one.filename.lower() and one.file_size > LARGEST_STRINGS:
+    if any(one.filename == CONTENT_TYPES and one.file_size > LARGEST_PART for one in parts):
+        raise too_large
+    kinds = _kinds(packed)
+    for one in parts:
+        if one.file_size > _most(one.filename, kinds):
             raise too_large
         if one.file_size <= LONGEST_LINE:
             continue
@@ -275,12 +282,34 @@ def _check_parts(packed: zipfile.ZipFile, name: str) -> None:
                     raise too_large
 
 
+def _kinds(packed: zipfile.ZipFile) -> dict[str, set[str]]:
+    """{part: what the workbook says it is}; a name says nothing, since the library goes by these too."""
+    from openpyxl.xml.functions import fromstring
+
+    found: dict[str, set[str]] = {}
+    for one in fromstring(packed.read(CONTENT_TYPES)):
+        if name := one.get("PartName"):
+            found.setdefault(name.removeprefix("/"), set()).add(str(one.get("ContentType")).lower())
+    return found
+
+
+def _most(part: str, kinds: dict[str, set[str]]) -> int:
+    """How many bytes a part may have: sheets are read line by line, the rest as a whole; pictures and the like not at all."""
+    mine = kinds.get(part, set())
+    if any("sharedstrings" in one for one in mine):
+        return LARGEST_STRINGS
+    if mine and all("worksheet+xml" in one for one in mine) and part not in ("xl/workbook.xml", "xl/styles.xml", "xl/theme/theme1.xml"):
+        return LARGEST_UNPACKED
+    return LARGEST_PART if mine or part.lower().endswith((".xml", ".rels")) else LARGEST_UNPACKED
+
+
 def _copy_sheet(sheet: Any, target: Path) -> bool:
     sheet.reset_dimensions()
     found = False
     with target.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
-        for row in sheet.iter_rows(max_col=MOST_COLUMNS + 1, values_only=True):
+        # A row may claim any number, and those before it are made up as empty ones.
+        for row in sheet.iter_rows(max_col=MOST_COLUMNS + 1, max_row=MOST_ROWS, values_only=True):
             cells = [text_of(value) for value in row]
             while cells and not cells[-1]:
                 cells.pop()
