@@ -179,7 +179,8 @@ class DecimalKind(Kind):
             raise Wrong(_("Please give a number.")) from None
         if not number.is_finite():
             raise Wrong(_("Please give a number."))
-        if abs(number) >= Decimal(10) ** 13:
+        # By its place, not by its value: comparing 1e999999999 overflows.
+        if number and number.adjusted() >= 13:
             raise Wrong(_("This number is too large."))
         return number.quantize(Decimal(1).scaleb(-self.places))
 

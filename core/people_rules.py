@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import func, select
@@ -35,7 +36,7 @@ def nobody_touches_an_equal(record: Any, changes: dict[str, tuple[Any, Any]]) ->
     who = actor()
     old_level, new_level = changes.get("level", (record.level, record.level))
     old_level = old_level or "employee"
-    if not who.system:
+    if _asked():
         mine = rank(rights().level)
         himself = record.id is not None and record.id == who.user_id
         if himself and rank(new_level) > rank(old_level):
@@ -52,6 +53,36 @@ def nobody_touches_an_equal(record: Any, changes: dict[str, tuple[Any, Any]]) ->
         raise Invalid({"level": _("This is the last system administrator; make somebody else one first.")})
     if "picture" in changes and record.picture is not None:
         _is_a_picture(record.picture)
+
+
+def _asked() -> bool:
+    """Is a person to be judged by his level here? An undo has the system's eyes, but brings nobody what he could not give."""
+    who = actor()
+    return not who.system or (who.user_id is not None and "undoes" in who.memo)
+
+
+@hook.before_save(PersonalRight)
+def nobody_gives_an_equal(record: Any, changes: dict[str, tuple[Any, Any]]) -> None:
+    """What is given to or taken from one person is set by a superior level, never by himself or an equal (D17)."""
+    if _asked():
+        _may_set_rights(record, changes.get("user", ()))
+
+
+@hook.before_delete(PersonalRight)
+def nobody_frees_himself(record: Any) -> None:
+    """A denial would stop nobody who could delete it himself. Deletions have the system's eyes, whoever deletes."""
+    if actor().user_id is not None:
+        _may_set_rights(record, ())
+
+
+def _may_set_rights(record: Any, more: Iterable[int | None]) -> None:
+    if (mine := rank(rights().level)) == 2:
+        return
+    user = MortiseUser.__table__
+    ids = {one for one in (record.user_id, getattr(record.user, "id", None), *more) if one}
+    levels = db.session.execute(select(user.c.level).where(user.c.id.in_(ids)), execution_options={"mortise_rules": False}).scalars()
+    if any(rank(one) >= mine for one in levels):
+        raise Invalid({"user": _("You may give rights to, and take them from, people of a lower level only.")})
 
 
 def _other_system_administrators(user_id: int) -> int:

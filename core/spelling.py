@@ -18,6 +18,7 @@ _YEAR_LAST = re.compile(r"(\d{1,2})\s*([-/.])\s*(\d{1,2})\s*\2\s*(\d{4})")
 _CLOCK = re.compile(r"(.*?\d日?)[ T]+(上午|下午)?\s*(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6}))?)?\s*([ap]m)?", re.IGNORECASE)
 _SERIAL = re.compile(r"([1-9]\d{4})(\.\d+)?")
 _EXCEL_BEGINS, _MAC_BEGINS = datetime(1899, 12, 30), datetime(1904, 1, 1)
+LONGEST_MOMENT = 200
 KEPT = "\n\t\u200c\u200d"
 """Characters that show nothing themselves and still mean something: lines, and what joins 👨‍👩‍👧 into one family."""
 
@@ -34,12 +35,19 @@ def narrow(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFKC", text)
 
 
+def _short(text: str) -> str:
+    """The line, unless no day or moment is so long: what is tried for several styles must not take the longer the more it fails."""
+    if len(text) > LONGEST_MOMENT:
+        raise Wrong(_("Please give a date like 2026-11-30."))
+    return narrow(text).strip()
+
+
 def read_day(text: str, order: Order = "") -> date:
     """The day that is meant: 2026-11-25, 2026/11/25, 2026年11月25日, 20261125, 25.11.2026, 25/11/2026 or 11/25/2026.
 
     Raises `Wrong`, also where day and month cannot be told apart and ``order`` does not say which comes first.
     """
-    text = narrow(text).strip()
+    text = _short(text)
     try:
         if found := _YEAR_FIRST.fullmatch(text) or _TOGETHER.fullmatch(text):
             return date(*map(int, found.groups()))
@@ -70,7 +78,7 @@ def _year_last(text: str, one: int, two: int, year: int, order: Order) -> date:
 
 def read_moment(text: str, order: Order = "") -> datetime:
     """The moment that is meant, without a zone: a day as `read_day` takes it, and after it the time of day. Raises `Wrong`."""
-    text = narrow(text).strip()
+    text = _short(text)
     found = _CLOCK.fullmatch(text)
     day = read_day(found[1] if found else text, order)
     if found is None:
@@ -96,6 +104,8 @@ def from_serial(text: str, since_1904: bool = False) -> datetime | None:
 
 def in_iso(text: str, order: Order, *, moment: bool, since_1904: bool = False) -> str:
     """A cell of a date column (or of moments) as ISO text; what cannot be read stays, for its field to refuse. Raises `Wrong`."""
+    if len(text) > LONGEST_MOMENT:
+        return text
     serial = from_serial(text, since_1904)
     if serial is not None:
         return serial.isoformat(" ") if moment else serial.date().isoformat()

@@ -86,7 +86,8 @@ def undo(batch_id: int) -> Undone:
     """
     batch = undoable(batch_id)
     rows = db.session.execute(select(journal).where(journal.c.batch_id == batch_id).order_by(journal.c.id.desc())).all()
-    with acting(replace(actor(), batch_title=_("Undo: %(title)s", title=batch.title or f"#{batch_id}")[:200], memo={})), system("undo"):
+    title = _("Undo: %(title)s", title=batch.title or f"#{batch_id}")[:200]
+    with acting(replace(actor(), batch_title=title, memo={"undoes": batch_id})), system("undo"):
         own = _own_batch(batch_id)
         work = _Work(batch_id, Undone(own))
         work.run(rows)

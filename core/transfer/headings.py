@@ -129,7 +129,7 @@ def meant_by(heading: str, model: type) -> set[str]:
 
 def folded(text: str) -> str:
     """A heading without what does not matter: capitals, blanks, marks, and what stands in brackets."""
-    text = re.sub(r"[(\[【].*?[)\]】]", "", narrow(tidy(text)).casefold())
+    text = re.sub(r"[(\[【][^(\[【)\]】]*[)\]】]", "", narrow(tidy(text)).casefold())
     return re.sub(r"[\s_\-*:.,/·]+", "", text)
 
 

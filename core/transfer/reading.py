@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from xml.parsers import expat
 
 from core.errors import Broken
 from core.i18n import gettext as _
@@ -21,7 +22,16 @@ LARGEST_FILE = 512 * 2**20
 LARGEST_UNPACKED = 1024 * 2**20
 LARGEST_STRINGS = 128 * 2**20
 """Texts of a workbook, which the library keeps in memory."""
+LARGEST_PART = 16 * 2**20
+"""Any other part of a workbook that is read, such as its styles."""
+CONTENT_TYPES = "[Content_Types].xml"
+DEEPEST, MOST_PARTS, MOST_TEXTS = 50, 500_000, 4_000_000
+"""Of a workbook's parts: levels, elements beside rows or in one of them, and rows or texts."""
 MOST_COLUMNS = 200
+MOST_SHEETS = 30
+"""So many are looked at for one with something in it."""
+MOST_ROWS = 2**20
+"""What Excel can hold; rows beyond are not there."""
 LONGEST_LINE = 4 * 2**20
 LONGEST_CELL = csv.field_size_limit()
 MOST_BREAKS = 200
@@ -238,7 +248,7 @@ def _from_workbook(path: Path, target: Path) -> bool:
         book = load_workbook(path, read_only=True, data_only=True, keep_links=False)
         try:
             since_1904: bool = book.epoch == CALENDAR_MAC_1904
-            if not any(_copy_sheet(sheet, target) for sheet in book.worksheets):
+            if not any(_copy_sheet(sheet, target) for sheet in book.worksheets[:MOST_SHEETS]):
                 raise Broken(_("“%(file)s” is empty.", file=path.name))
         finally:
             book.close()
@@ -257,33 +267,98 @@ def _from_workbook(path: Path, target: Path) -> bool:
 def _check_parts(packed: zipfile.ZipFile, name: str) -> None:
     """Refuse what would fill the memory: too much in all, too many texts, or a text without end. Sizes that lie are found by reading."""
     too_large = Broken(_("“%(file)s” is too large when unpacked. Please split it.", file=name))
-    if sum(one.file_size for one in packed.infolist()) > LARGEST_UNPACKED:
+    parts = packed.infolist()
+    if sum(one.file_size for one in parts) > LARGEST_UNPACKED:
         raise too_large
-    for one in packed.infolist():
-        if not one.filename.lower().endswith(".xml"):
-            continue
-        if "sharedstrings" in one.filename.lower() and one.file_size > LARGEST_STRINGS:
+    if any(one.filename == CONTENT_TYPES and one.file_size > LARGEST_PART for one in parts):
+        raise too_large
+    kinds = _kinds(packed)
+    for one in parts:
+        if one.file_size > _most(one.filename, kinds):
             raise too_large
-        if one.file_size <= LONGEST_LINE:
-            continue
+        if one.filename in kinds or one.filename.lower().endswith((".xml", ".rels")) or one.file_size > LONGEST_LINE:
+            _Walk(too_large).through(packed, one)
+
+
+class _Walk:
+    """One look at a part before the library builds objects of it: no entities, no text without end, no tree that outgrows the memory."""
+
+    def __init__(self, too_large: Broken) -> None:
+        self.too_large = too_large
+        self.depth = self.rows = self.beside = self.inside = 0
+        self.row_depth = 0
+
+    def through(self, packed: zipfile.ZipFile, part: zipfile.ZipInfo) -> None:
+        """Raises `Broken`, or the parser's error for what is no XML."""
+        parser = expat.ParserCreate()
+        parser.StartElementHandler, parser.EndElementHandler, parser.StartDoctypeDeclHandler = self._start, self._end, self._doctype
         since = 0
-        with packed.open(one) as stream:
+        with packed.open(part) as stream:
             while piece := stream.read(PIECE):
                 end = piece.rfind(b"<")
                 since = since + len(piece) if end < 0 else len(piece) - end
                 if since > LONGEST_LINE:
-                    raise too_large
+                    raise self.too_large
+                parser.Parse(piece)
+        parser.Parse(b"", True)
+
+    def _start(self, name: str, _attributes: dict[str, str]) -> None:
+        self.depth += 1
+        if not self.row_depth and name.rpartition(":")[2] in ("row", "si"):
+            # What the library forgets once it has read it.
+            self.row_depth, self.inside = self.depth, 0
+            self.rows += 1
+        elif self.row_depth:
+            self.inside += 1
+        else:
+            self.beside += 1
+        if self.depth > DEEPEST or self.rows > MOST_TEXTS or self.beside > MOST_PARTS or self.inside > MOST_PARTS:
+            raise self.too_large
+
+    def _end(self, _name: str) -> None:
+        if self.depth == self.row_depth:
+            self.row_depth = 0
+        self.depth -= 1
+
+    def _doctype(self, *_what: object) -> None:
+        raise ValueError("a workbook declares no entities")
+
+
+def _kinds(packed: zipfile.ZipFile) -> dict[str, set[str]]:
+    """{part: what the workbook says it is}; a name says nothing, since the library goes by these too."""
+    from openpyxl.xml.functions import fromstring
+
+    found: dict[str, set[str]] = {}
+    for one in fromstring(packed.read(CONTENT_TYPES)):
+        if name := one.get("PartName"):
+            found.setdefault(name.removeprefix("/"), set()).add(str(one.get("ContentType")).lower())
+    return found
+
+
+def _most(part: str, kinds: dict[str, set[str]]) -> int:
+    """How many bytes a part may have: sheets are read line by line, the rest as a whole; pictures and the like not at all."""
+    mine = kinds.get(part, set())
+    if any("sharedstrings" in one for one in mine):
+        return LARGEST_STRINGS
+    if mine and all("worksheet+xml" in one for one in mine) and part not in ("xl/workbook.xml", "xl/styles.xml", "xl/theme/theme1.xml"):
+        return LARGEST_UNPACKED
+    return LARGEST_PART if mine or part.lower().endswith((".xml", ".rels")) else LARGEST_UNPACKED
 
 
 def _copy_sheet(sheet: Any, target: Path) -> bool:
     sheet.reset_dimensions()
-    found = False
+    found, blank = False, 0
     with target.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
-        for row in sheet.iter_rows(max_col=MOST_COLUMNS + 1, values_only=True):
-            cells = [text_of(value) for value in row]
+        # A row may claim any number, and those before it are made up as empty ones.
+        for row in sheet.iter_rows(max_col=MOST_COLUMNS + 1, max_row=MOST_ROWS, values_only=True):
+            cells = [text_of(value) for value in row] if row.count(None) < len(row) else []
             while cells and not cells[-1]:
                 cells.pop()
-            found = found or bool(cells)
-            writer.writerow(cells or [""])
+            if not cells:
+                blank += 1
+                continue
+            writer.writerows([""] for _ in range(blank))
+            writer.writerow(cells)
+            found, blank = True, 0
     return found

@@ -62,6 +62,9 @@ def answer(error: Exception) -> Response:
             "request failed", error=type(error).__name__, status=problem.status, path=request.path, exc_info=error if unknown else None,
             cause=None if unknown else str(getattr(error, "orig", problem.sentence))[:300],
         )  # fmt: skip
+    elif problem.status in (401, 403) or isinstance(error, CSRFError):
+        code = "forged" if isinstance(error, CSRFError) else problem.code
+        log("security").warning("refused", code=code, method=request.method, path=request.path, address=actor().address)
     response = _json(problem) if wants_json() else _page(problem)
     response.status_code = problem.status
     if isinstance(error, HTTPException):

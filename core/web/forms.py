@@ -147,7 +147,7 @@ class RecordForm:
             return self.was
         try:
             told = json.loads(sent.get("_seen") or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             told = {}
         return {**self.was, **{name: value for name, value in told.items() if name in self.fields}} if isinstance(told, dict) else self.was
 
@@ -215,7 +215,7 @@ class RecordForm:
                 values = [self.form[name].control, self.was[name], self.seen.get(name)]
                 ids = {each for value in values for each in (value if isinstance(value, list) else [value])}
                 wanted.setdefault(one.target, set()).update(
-                    int(each) for each in ids if str(each).isascii() and str(each).isdigit() and len(str(each)) < 11
+                    int(each) for each in ids if _is_id(str(each))
                 )
         return {target.__tablename__: titles(target, sorted(ids)[:MOST_TITLES]) for target, ids in wanted.items()}
 
@@ -271,9 +271,9 @@ class RecordForm:
             table = one.target_table or ""
             chosen = box.control if isinstance(box.control, list) else [box.control] if box.control else []
             known = names.get(table, {})
-            f.options = [SimpleNamespace(key=each, label=known.get(int(each), f"#{each}") if each.isdigit() else each) for each in chosen]
+            f.options = [SimpleNamespace(key=each, label=known.get(int(each), f"#{each}") if _is_id(each) else each) for each in chosen]
             f.lookup_url = f"/{table}/_lookup"
-            if kind == "link" and self.record is not None and f.options and f.options[0].key.isdigit() and int(f.options[0].key) in known:
+            if kind == "link" and self.record is not None and f.options and _is_id(f.options[0].key) and int(f.options[0].key) in known:
                 f.open_url = record_url(table, int(f.options[0].key))
         return f
 
@@ -283,7 +283,7 @@ class RecordForm:
         if kind in ("link", "links"):
             known = names.get(one.target_table or "", {})
             return listed(
-                known.get(int(each), f"#{each}") for each in (value if isinstance(value, list) else [value]) if str(each).isdigit()
+                known.get(int(each), f"#{each}") for each in (value if isinstance(value, list) else [value]) if _is_id(str(each))
             )
         if kind == "yesno":
             return _("Yes") if value == "1" else _("No")
@@ -322,6 +322,11 @@ class RecordForm:
             if name in self.errors
         ]
         return [*beside, *(SimpleNamespace(id="", label="", sentence=each) for each in self.top_errors)]
+
+
+def _is_id(text: str) -> bool:
+    # Other digits than 0 to 9 are digits too, and not all of them make a number.
+    return text.isascii() and text.isdigit() and len(text) < 11
 
 
 def _help(one: Field, new: bool) -> str:

@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 from core.db import db
 from core.errors import Conflict, Invalid, Missing, Problem, Refused
 from core.filters import filter_fields
+from core.guard import refusal
 from core.i18n import gettext as _
 from core.i18n import listed, ngettext, t
 from core.model import model_label, models
@@ -112,6 +113,9 @@ def delete(table: str, record_id: int) -> Any:
     view = view_at(table)
     gate = records(view.model)
     record = gate.get(record_id, lock=request.method == "POST")
+    if not (verdict := may("delete", record)):
+        # The question already tells how many records, hidden ones too, hang on this one.
+        raise Refused(refusal("delete", view.model), verdict)
     if request.method == "POST":
         title = str(record)
         try:
@@ -218,7 +222,10 @@ def _deletion(view: View, found: list[Any], *, stops: str = "", many: int = 0) -
         page.back_url = f"/{view.model.__tablename__}/{found[0].id}"
     else:
         page.question = ngettext("Delete %(count)s record?", "Delete %(count)s records?", many)
-    if stops or many > len(found):
+    closed = next((one for one in found if not may("delete", one)), None)
+    if closed is not None:
+        page.stops = _("Not all of these records are open to you; nothing was changed. The first is “%(title)s”.", title=str(closed))
+    if page.stops or many > len(found):
         return page
     with system("what a deletion takes along"):
         doomed, cleared, blocking = along(found)

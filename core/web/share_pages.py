@@ -131,7 +131,8 @@ def _page(view: View, choice: Chosen, back: str, following: str) -> SimpleNamesp
 def _field(name: str, target: Any, sent: list[str]) -> SimpleNamespace:
     known = titles(target, [int(one) for one in sent if one.isascii() and one.isdigit() and len(one) < 11])
     label = {"users": _("People"), "departments": _("Departments"), "teams": _("Teams")}[name]
-    options = [SimpleNamespace(key=one, label=known.get(int(one), f"#{one}") if one.isdigit() else one) for one in sent]
+    named = {str(number): title for number, title in known.items()}
+    options = [SimpleNamespace(key=one, label=named.get(one, f"#{one}" if one.isdigit() else one)) for one in sent]
     return SimpleNamespace(name=name, label=label, lookup_url=f"/{target.__tablename__}/_lookup", options=options)
 
 

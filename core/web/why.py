@@ -60,9 +60,9 @@ def question(table: str, record_id: int | None, words: dict[str, str]) -> Simple
     if field_name is not None and (field_name not in view.fields() or verb not in ("read", "edit")):
         raise Broken(_("There is no field “%(name)s”.", name=field_name[:60]))
     knows = may_know()
-    if not person.isdigit() or (int(person) != actor().user_id and not knows):
+    if not (person.isascii() and person.isdigit() and len(person) < 11) or (int(person) != actor().user_id and not knows):
         raise Refused(_("You may ask this about yourself only."), may("read", PersonalRight))
-    if not visible_ids(MortiseUser, [int(person[:12])]):
+    if not visible_ids(MortiseUser, [int(person)]):
         raise Missing(_("There is no such record, or it is not visible to you."))
     return SimpleNamespace(model=model, record=record, verb=verb, field_name=field_name, person=int(person), knows=knows)
 
