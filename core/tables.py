@@ -14,6 +14,8 @@ from core import (  # noqa: F401
     journal_jobs,
     mail,
     mail_jobs,
+    notification_jobs,
+    notifications,
     numbering,
     options,
     people,
@@ -27,6 +29,7 @@ from core import (  # noqa: F401
     state,
     statistics_jobs,
     trash,
+    telling,
     undo_jobs,
 )
 from core.transfer import draft_tables, export_jobs, import_jobs  # noqa: F401
