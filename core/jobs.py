@@ -211,12 +211,14 @@ def job(
     """Make a function of an addon's jobs.py a job: ``@job``, ``@job(every="1 day")``, ``@job(every="1 day", at="03:00")``.
 
     It runs with the rights that whoever queued it has by then; ``system=True`` sees everything and should be rare. What a
-    rhythm started, nobody queued: such a run is the system's. With ``tells`` whoever queued it is notified of its end. It is tried again ``retries`` times, first after some
-    ``retry_after`` seconds, then ever more rarely. A runner silent for ``lease`` seconds loses it; ``timeout`` (seconds) ends it.
+    rhythm started, nobody queued: such a run is the system's. With ``tells`` whoever queued it is notified of its end. It is tried
+    again ``retries`` times, first after some ``retry_after`` seconds, then ever more rarely. A runner silent for ``lease`` seconds
+    loses it; ``timeout`` (seconds) ends it.
     """
 
     def register(one: Callable[..., Any]) -> Job:
-        made = Job(one, every=every, at=at, system=system, tells=tells, retries=retries, retry_after=retry_after, lease=lease, timeout=timeout)
+        times = {"retries": retries, "retry_after": retry_after, "lease": lease, "timeout": timeout}
+        made = Job(one, every=every, at=at, system=system, tells=tells, **times)
         _jobs[made.name] = made
         return made
 

@@ -26,7 +26,7 @@ from core.model import model_label, models
 from core.notifications import CHANNELS, CHOSEN, UNREAD, Notification, kinds, table
 from core.people import MortiseUser
 from core.preferences import prefer, preferences
-from core.rules import may, rights
+from core.rules import may, rights, sees_title
 from core.titles import know_titles, titles
 
 MOST_COUNTED = 99
@@ -154,7 +154,11 @@ def _entry(row: Any, named: dict[str, dict[int, str]]) -> Entry:
     who = named["ab_user"].get(row.actor_id) or _("The system")
     said = retold([message, {**values, "who": who, "count": f"{row.count:,}", "records": records}])
     url = f"/{row.model}/{row.record_id}" if row.record_id is not None else row.url or (f"/{row.model}/" if row.model else "")
-    title = "" if row.record_id is None else named[row.model].get(row.record_id) or f"#{row.record_id}"
+    title = ""
+    if row.record_id is not None:
+        # Gone this very moment, or its title is hidden from this person: it is called by its number.
+        title = named[row.model].get(row.record_id, "") if sees_title(models()[row.model]) else ""
+        title = title or f"#{row.record_id}"
     return Entry(
         row.id, row.kind, str(known.label) if known else "", known.icon if known else "bell", said, title, row.model, row.record_id,
         records, url, 1 if several else row.count, row.at, row.read_at is None,

@@ -259,4 +259,5 @@ def write(told: Told, people: Iterable[int], by: int | None, connection: Any = N
     added = {name: fresh.excluded[name] for name in ("text", "many", "url", "actor_id", "at")}
     same = case((table.c.record_id == fresh.excluded.record_id, table.c.record_id), else_=None)
     added |= {"count": table.c.count + fresh.excluded["count"], "record_id": same}
-    (connection or db.session).execute(fresh.on_conflict_do_update(index_elements=["user_id", "kind", "topic"], index_where=UNREAD, set_=added))
+    merged = fresh.on_conflict_do_update(index_elements=["user_id", "kind", "topic"], index_where=UNREAD, set_=added)
+    (connection or db.session).execute(merged)

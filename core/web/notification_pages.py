@@ -162,4 +162,4 @@ def _may_mark() -> None:
         raise Refused(_("This key may only read."))
     body, _version = body_of_request()
     if set(body) != {"unread"} or body["unread"] is not False:
-        raise Invalid({"unread": _("Send {\"unread\": false}: a notification is marked as read, never as unread.")})
+        raise Invalid({"unread": _('Send {"unread": false}: a notification is marked as read, never as unread.')})
