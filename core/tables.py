@@ -28,8 +28,8 @@ from core import (  # noqa: F401
     settings,
     state,
     statistics_jobs,
-    trash,
     telling,
+    trash,
     undo_jobs,
 )
 from core.transfer import draft_tables, export_jobs, import_jobs  # noqa: F401
