@@ -176,9 +176,11 @@ def set_password(user: Any, text: str, *, must_change: bool = False) -> None:
     """Give ``user`` (a row of the session) a new password; all his sessions and tokens end with the transaction."""
     from core.telling import tell_of_password
 
+    if user.password:
+        # The first one of a new account is no news to anybody.
+        tell_of_password(user.id)
     user.password = hash_password(text)
     user.must_change_password = must_change
-    tell_of_password(user.id)
 
 
 # -- sessions ----------------------------------------------------------------------------------------------------------
