@@ -74,16 +74,26 @@ def test_bell_page_and_choice_fit_are_accessible_and_speak_one_language(firm: Fi
     assert not found, "\n".join(found)
 
 
+def share(page: Any, number: int) -> None:
+    """Open a client to 王芳, by clicking."""
+    page.goto(f"/crm_client/{number}/_share")
+    field = page.locator("[for^=share-users] + div .ts-control input").first
+    field.click()
+    page.locator(".ts-dropdown:visible .option").first.wait_for()
+    field.press_sequentially("王芳")
+    page.locator(".ts-dropdown:visible .option", has_text="王芳").first.click()
+    page.wait_for_load_state("networkidle")
+    page.locator("h1").click()
+    page.locator(".ts-dropdown:visible").wait_for(state="detached")
+    page.locator("form[action$=_share] button[type=submit]").click()
+    page.wait_for_selector("[data-toast]")
+
+
 def test_what_is_shared_rings_is_opened_by_keyboard_and_is_read_then(firm: Firm) -> None:
     boss, hers = firm.sign_in(firm.visitor(), "admin"), firm.sign_in(firm.visitor(), "wang.fang")
     hers.goto("/crm_client/")
     assert hers.locator("[data-bell-count]").is_hidden()
-    boss.goto("/crm_client/1/_share")
-    boss.evaluate("""() => { const s = document.querySelector("select[name=users]"); const t = s.tomselect;
-        t.addOption({value: "3", text: "王芳", key: "3", label: "王芳"}); t.addItem("3"); }""")
-    boss.click("main form button[type=submit]")
-    boss.wait_for_selector("[data-toast]")
-    # The page that is open hears of it by itself, once somebody looks at it again.
+    share(boss, 1)
     hers.clock.install()
     hers.goto("/crm_client/")
     assert hers.locator("[data-bell-count]").inner_text() == "1"
@@ -95,11 +105,7 @@ def test_what_is_shared_rings_is_opened_by_keyboard_and_is_read_then(firm: Firm)
     hers.wait_for_url(re.compile("/crm_client/1$"))
     assert hers.locator("[data-bell-count]").is_hidden()
     # Another one, while her page stays open: the count comes by itself within its minute.
-    boss.goto("/crm_client/2/_share")
-    boss.evaluate("""() => { const t = document.querySelector("select[name=users]").tomselect;
-        t.addOption({value: "3", text: "王芳", key: "3", label: "王芳"}); t.addItem("3"); }""")
-    boss.click("main form button[type=submit]")
-    boss.wait_for_selector("[data-toast]")
+    share(boss, 2)
     assert hers.locator("[data-bell-count]").is_hidden()
     hers.clock.run_for(61_000)
     hers.wait_for_selector("[data-bell-count]:not([hidden])")
@@ -112,7 +118,7 @@ def test_on_a_phone_all_are_marked_as_read(firm: Firm) -> None:
     page = firm.sign_in(firm.visitor(width=PHONE), "li.wei")
     page.click("[data-bell]")
     page.wait_for_url(re.compile("/notifications"))
-    assert page.locator("main .m-notes > li").count() >= 5
+    assert page.locator("main .m-notes > li").count() >= 4
     page.click("main .m-head form button")
     page.wait_for_selector("main .m-empty")
     assert page.locator("[data-bell-count]").is_hidden()
