@@ -10,14 +10,16 @@ from core.i18n import gettext as _
 from core.i18n import lazy, ngettext
 from core.jobs import job
 from core.model import Model, extend, half
+from core.notifications import Notification
 from core.people import Department, Owned, Post, Team, User
 from core.records import records
 from core.rules import Role, everyone, may, rule
 from core.web.views import View, action
 
 __all__ = [
-    "Conflict", "Department", "Invalid", "Mapped", "Missing", "Model", "Owned", "Post", "Problem", "Refused", "Role", "Team", "User",
-    "View", "_", "action", "actor", "everyone", "extend", "field", "half", "hook", "job", "lazy", "link", "links", "local", "mail", "may",
+    "Conflict", "Department", "Invalid", "Mapped", "Missing", "Model", "Notification", "Owned", "Post", "Problem", "Refused", "Role",
+    "Team", "User", "View", "_", "action", "actor", "everyone", "extend", "field", "half", "hook", "job", "lazy", "link", "links",
+    "local", "mail", "may",
     "ngettext", "now", "records", "rule", "system", "today",
 ]  # fmt: skip
 

@@ -17,6 +17,7 @@ from werkzeug.security import check_password_hash
 from core.context import actor, now, zone_of
 from core.db import db
 from core.i18n import gettext as _
+from core.notifications import UNREAD_TABLES
 from core.people import MortiseUser, SignInAttempt, SignInRow, SignInSession
 from core.preferences import table as preference_table
 from core.second_factor import HAS_FACTOR, ROLE_DEMANDS, demanded, take
@@ -55,6 +56,8 @@ class Person:
     """Has a second factor, and is asked for it when signing in."""
     needs_factor: bool = False
     """Must set one up before anything else."""
+    unread: tuple[str, ...] | None = None
+    """The kinds of records that his unread notifications are about; None when there are none."""
 
     is_authenticated = is_active = True
     is_anonymous = False
@@ -73,7 +76,7 @@ PERSON_COLUMNS: list[Any] = [
 PERSON_COLUMNS.append(
     select(preference_table.c.chosen).where(preference_table.c.user_id == user_table.c.id).scalar_subquery().label("preferences")
 )
-PERSON_COLUMNS += [HAS_FACTOR, ROLE_DEMANDS]
+PERSON_COLUMNS += [HAS_FACTOR, ROLE_DEMANDS, UNREAD_TABLES]
 
 # Made once: building a statement costs more than running it.
 PERSON_QUERY = select(*PERSON_COLUMNS).where(user_table.c.id == bindparam("user_id"))
@@ -88,6 +91,7 @@ def person_of(row: Any, user_id: int) -> Person | None:
         user_id, row.username, row.name or row.username, row.level, row.language, row.zone, row.theme,
         must_change_password=bool(row.must_change_password), stamp=stamp_of(row.password),
         preferences=row.preferences, picture=row.picture, has_factor=row.has_factor,
+        unread=None if row.unread_tables is None else tuple(row.unread_tables.split(" ")),
         needs_factor=not row.has_factor and demanded(row.level, row.role_demands_factor),
     )  # fmt: skip
 
@@ -170,6 +174,11 @@ def _soon_guessed(text: str, names: tuple[str | None, ...]) -> bool:
 
 def set_password(user: Any, text: str, *, must_change: bool = False) -> None:
     """Give ``user`` (a row of the session) a new password; all his sessions and tokens end with the transaction."""
+    from core.telling import tell_of_password
+
+    if user.password:
+        # The first one of a new account is no news to anybody.
+        tell_of_password(user.id)
     user.password = hash_password(text)
     user.must_change_password = must_change
 

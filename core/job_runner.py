@@ -26,6 +26,7 @@ from core.db import db
 from core.errors import Asleep, Busy, Conflict, Problem
 from core.i18n import gettext as _
 from core.jobs import Job, LeaseLost, Running, core_heartbeat, core_job, core_schedule, jobs, look, running, same_work
+from core.telling import tell_of_job
 
 log = logging.getLogger("mortise.jobs")
 HEARTBEAT = 10.0
@@ -142,6 +143,7 @@ def _do(run: Running) -> None:
         reached("after flush")
         run.finishing = True
         state = "cancelled" if run.cancel_seen else "done"
+        tell_of_job(run, state)
         run.claim_still_holds(state=state, token=None, due_at=None, finished_at=now(), last_error=None)
         reached("before commit")
         session.commit()
@@ -238,6 +240,13 @@ def _failed(run: Running, problem: BaseException) -> None:
             connection.execute(update(core_job).where(run.ours).values({**_progress_of(run), **values}))
     except Exception:
         log.exception("The failure of job %s could not be noted; its lease will end by itself.", run.id)
+        return
+    if values.get("state") == "dead":
+        try:
+            with db.short() as connection:
+                tell_of_job(run, "dead", connection)
+        except Exception:
+            log.exception("Nobody could be told that job %s has failed.", run.id)
 
 
 def _progress_of(run: Running) -> dict[str, Any]:

@@ -120,13 +120,15 @@ def forget(addon: str) -> None:
 class Job:
     """A function that may also run later: call it, and it runs now; ``.later(…)``, and a runner does it after the commit."""
 
-    def __init__(self, function: Callable[..., Any], *, every: str | None, at: str | None, system: bool, **times: float) -> None:
+    def __init__(
+        self, function: Callable[..., Any], *, every: str | None, at: str | None, system: bool, tells: bool, **times: float
+    ) -> None:  # fmt: skip
         self.function, self.addon, self.system = function, loading["addon"], system
         self.name = f"{function.__module__}:{function.__name__}"
         self.title = (inspect.getdoc(function) or words(function.__name__)).split("\n")[0]
         self.retries = int(times["retries"])
         self.retry_after, self.lease, self.timeout = times["retry_after"], times["lease"], times["timeout"]
-        self.every, self.at = every, at
+        self.every, self.at, self.tells = every, at, tells
         self.signature = inspect.signature(function)
         update_wrapper(self, function)
         if function.__qualname__ != function.__name__:
@@ -200,6 +202,7 @@ def job(
     every: str | None = None,
     at: str | None = None,
     system: bool = False,
+    tells: bool = False,
     retries: int = 5,
     retry_after: float = 10.0,
     lease: float = 60.0,
@@ -208,12 +211,14 @@ def job(
     """Make a function of an addon's jobs.py a job: ``@job``, ``@job(every="1 day")``, ``@job(every="1 day", at="03:00")``.
 
     It runs with the rights that whoever queued it has by then; ``system=True`` sees everything and should be rare. What a
-    rhythm started, nobody queued: such a run is the system's. It is tried again ``retries`` times, first after some
-    ``retry_after`` seconds, then ever more rarely. A runner silent for ``lease`` seconds loses it; ``timeout`` (seconds) ends it.
+    rhythm started, nobody queued: such a run is the system's. With ``tells`` whoever queued it is notified of its end. It is tried
+    again ``retries`` times, first after some ``retry_after`` seconds, then ever more rarely. A runner silent for ``lease`` seconds
+    loses it; ``timeout`` (seconds) ends it.
     """
 
     def register(one: Callable[..., Any]) -> Job:
-        made = Job(one, every=every, at=at, system=system, retries=retries, retry_after=retry_after, lease=lease, timeout=timeout)
+        times = {"retries": retries, "retry_after": retry_after, "lease": lease, "timeout": timeout}
+        made = Job(one, every=every, at=at, system=system, tells=tells, **times)
         _jobs[made.name] = made
         return made
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime
@@ -348,6 +348,10 @@ def _after_flush(session: Session, _context: Any) -> None:
     session.info.setdefault("saved", []).extend((record, verb, changes) for record, (verb, changes) in pending.items() if changes)
 
 
+listeners: list[Callable[[list[tuple[Any, str, Any]]], None]] = []
+"""Of the house itself: called with (record or sketch, verb, changes) of all that was written by one flush, many records at once."""
+
+
 def _tell_hooks(session: Session) -> None:
     """Call the after-hooks of what a flush has written; what they change themselves is flushed, and told, in turn."""
     for _round in range(20):
@@ -360,6 +364,8 @@ def _tell_hooks(session: Session) -> None:
             if verb != "delete":
                 arguments["changes"] = {key: tuple(pair) for key, pair in changes.items()}
             hooks.call(name, type(record), **arguments)
+        for listener in listeners if saved else ():
+            listener(saved)
         if not saved or not (session.new or session.dirty or session.deleted):
             return
         Session.flush(session)

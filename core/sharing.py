@@ -99,7 +99,7 @@ def share(model: Any, ids: Sequence[int], values: dict[str, Any]) -> int:
     if isinstance(until, str):
         until = datetime.fromisoformat(until)
     table = model.__tablename__
-    done = 0
+    done, fresh = 0, []
     with system("a share, by somebody who may share the records"):
         stored = db.session.execute(select(Share).where(Share.model == table, among(Share.record_id, ids))).scalars().all()
         known = {(one.record_id, name, getattr(one, f"{COLUMNS[name]}_id")): one for one in stored for name in RECIPIENTS}
@@ -109,12 +109,14 @@ def share(model: Any, ids: Sequence[int], values: dict[str, Any]) -> int:
                     row = known.get((record.id, name, recipient))
                     if row is None:
                         given = {COLUMNS[name]: recipient, "model": table, "record_id": record.id}
-                        records(Share).create({**given, "access": values["access"], "until": until})
+                        fresh.append({**given, "access": values["access"], "until": until})
                     elif (row.access, row.until) == (values["access"], until):
                         continue
                     else:
                         records(Share).edit(row, {"access": values["access"], "until": until})
                     done += 1
+        # All at once: whoever gets many is told of them in one entry.
+        records(Share).create_many(fresh, one=True)
     return done
 
 

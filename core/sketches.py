@@ -57,6 +57,8 @@ def store(model: Any, sketches: Sequence[Sketch]) -> None:
     link = part_of(model)
     rows = ((model.__tablename__, one.id, "create", values, link.get(one) if link else None) for one, values in changes.items())
     journal.write_many(rows)
+    for listener in journal.listeners:
+        listener([(one, "create", values) for one, values in changes.items()])
     searched = [(one, one.kind.name) for one in search.search_fields(model).values()]
     if searched:
         texts = [search.words_of((one.get(sketch), kind) for one, kind in searched) for sketch in sketches]

@@ -14,6 +14,8 @@ from core import (  # noqa: F401
     journal_jobs,
     mail,
     mail_jobs,
+    notification_jobs,
+    notifications,
     numbering,
     options,
     people,
@@ -26,6 +28,7 @@ from core import (  # noqa: F401
     settings,
     state,
     statistics_jobs,
+    telling,
     trash,
     undo_jobs,
 )

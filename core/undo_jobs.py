@@ -56,7 +56,7 @@ def _free_what_died(batch_id: int) -> None:
         mark_undone(batch_id, None)
 
 
-@job(timeout=24 * 3600.0)
+@job(timeout=24 * 3600.0, tells=True)
 def undo_large(batch_id: int) -> None:
     """Takes back a change of many records"""
     batch = db.session.execute(select(batches).where(batches.c.id == batch_id).with_for_update()).one()

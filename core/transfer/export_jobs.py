@@ -50,7 +50,7 @@ def exports_folder() -> Path:
     return current_app.config["MORTISE"].data / "exports"
 
 
-@job(retries=3, lease=60.0, timeout=6 * 3600.0)
+@job(retries=3, lease=60.0, timeout=6 * 3600.0, tells=True)
 def write_export(
     table: str, ending: str, fields: Sequence[str] = (), filter: Any = None, search: str | None = None, order: str | None = None,
     ids: Sequence[int] | None = None,

@@ -48,7 +48,7 @@ def check_rows(import_id: int) -> None:
         chunks.run_chunks(import_id, dry=True, tell=progress, stop=cancelled)
 
 
-@job(timeout=A_DAY)
+@job(timeout=A_DAY, tells=True)
 def run_rows(import_id: int) -> None:
     """Imports a file"""
     with _by_import():
@@ -62,7 +62,7 @@ def run_rows(import_id: int) -> None:
             raise
 
 
-@job(timeout=A_DAY)
+@job(timeout=A_DAY, tells=True)
 def revert_rows(import_id: int) -> None:
     """Takes an import back"""
     with _by_import():

@@ -78,7 +78,7 @@ def label_of(view: View, name: str) -> str:
     return next((t(one.label) for one in view.actions() if one.name == name), name)
 
 
-@job(timeout=A_DAY)
+@job(timeout=A_DAY, tells=True)
 def do_to_all(
     table: str, deed: str, filter: Any, search: str | None, last: int, total: int, values: dict[str, Any] | None = None
 ) -> None:  # fmt: skip

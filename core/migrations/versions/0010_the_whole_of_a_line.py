@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "core_0010"
-down_revision = "core_0008"
+down_revision = "core_0009"
 SOME = sa.text("part_of_id IS NOT NULL")
 
 

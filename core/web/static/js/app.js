@@ -1,5 +1,6 @@
 // The start of every page: each part of it wakes only when the page has it.
 import { startAgain } from "./again.js";
+import { startBell } from "./bell.js";
 import { startDialogs } from "./dialogs.js";
 import { takeDraft } from "./draft.js";
 import { startForm } from "./form.js";
@@ -16,6 +17,7 @@ startLauncher();
 if (!document.querySelector("[data-record]")) takeDraft();
 for (const form of document.querySelectorAll("[data-record]")) startForm(form);
 startLookups();
+for (const bell of document.querySelectorAll("[data-bell]")) startBell(bell);
 for (const list of document.querySelectorAll("[data-list]")) {
   startList(list);
   rememberList(list);
