@@ -14,7 +14,7 @@ from sqlalchemy import select
 from core.db import db
 from core.model import is_half, is_owned, models, part_of
 from core.rule_lines import lines_by_model
-from tests.core.oracle import Facts, Line, Opened, Row, Shape
+from tests.core.oracle import Closed, Facts, Line, Opened, Row, Shape
 
 QUIET = {"mortise_rules": False}
 
@@ -145,6 +145,8 @@ def facts_of(people: dict[int, str], posts: list[tuple[int, int]], parents: dict
         for one in lines:
             if table in shapes and not is_half(one.model):
                 facts.code += [Line(one.role, table, verb, set(one.scopes), one.shared) for verb in one.verbs]
+                facts.code_closed += [Closed(one.role, table, name, "hidden") for name in one.hidden]
+                facts.code_closed += [Closed(one.role, table, name, "read_only") for name in one.read_only]
     for table, model in models().items():
         facts.rows[table] = {}
         for row in db.session.execute(select(model.__table__), execution_options=QUIET).mappings():

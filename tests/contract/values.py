@@ -116,4 +116,3 @@ def rows(addon: str) -> dict[str, list[tuple[Any, ...]]]:
                 found[table.name] = [tuple(row) for row in db.session.execute(query, execution_options={"mortise_rules": False})]
     db.session.rollback()
     return found
-

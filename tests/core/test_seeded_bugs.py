@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
@@ -16,7 +20,8 @@ from core.db import db
 from core.errors import Invalid, Refused
 from core.verdicts import Fact, Source
 from tests.core.facts import NOW, SHAPES, random_facts, write
-from tests.core.kernel import acts, kernel, model
+from tests.core.faulty import FAULTS
+from tests.core.kernel import ROOT, acts, kernel, model
 from tests.core.oracle import Facts, Line, Opened, Personal, Row
 
 ORIGINAL = rules.Rights._make_grant
@@ -248,3 +253,15 @@ def test_a_fault_turns_the_comparison_red(firm: Facts, monkeypatch: pytest.Monke
         db.session.expire_all()
     bug(monkeypatch)
     assert differences(firm)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("faults", ["0", "1"], ids=["as they are", "with their faults"])
+def test_each_fault_turns_a_named_test_red(faults: str):
+    """Faults in guard, field rights, “Why?”, sharing, keys, view-as and permission tests: for each, the test that stands for it."""
+    line = [sys.executable, "-m", "pytest", "-q", "-n", "0", "--tb=no", "-rA", "-p", "tests.core.faulty", *FAULTS]
+    done = subprocess.run(line, cwd=ROOT, env={**os.environ, "MORTISE_FAULTS": faults}, capture_output=True, text=True, timeout=300)
+    told = {name: word for word, name in re.findall(r"^(PASSED|FAILED|ERROR) (\S+::\S+)", done.stdout, re.MULTILINE)}
+    assert set(told) == set(FAULTS), done.stdout[-3000:] + done.stderr[-2000:]
+    wanted = "FAILED" if faults == "1" else "PASSED"
+    assert [name for name, word in told.items() if word != wanted] == []
