@@ -84,10 +84,10 @@ def off() -> Any:
     return redirect(URL)
 
 
-@factor_pages.post("/ab_user/<int:number>/second-factor/remove")
-def remove(number: int) -> Any:
+@factor_pages.post("/ab_user/<int:person>/second-factor/remove")
+def remove(person: int) -> Any:
     """Help somebody who has lost his authenticator and his codes: he is signed out, and signs in by password alone next time."""
-    user = records(User).get(number)
+    user = records(User).get(person)
     if not (verdict := may("edit", user, "active")) or not outranks(user) or user.id == g.user.id:
         raise Refused(_("You may change people of a lower level only."), verdict)
     if second_factor.remove(user.id):

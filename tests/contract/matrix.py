@@ -43,6 +43,7 @@ class Ask:
 
 READ, READ_ONE = Ask("read"), Ask("read", record=True)
 SIGNED_IN, ANYBODY, ADMINISTRATOR, OPEN_RECORD = "whoever is signed in", "anybody", "administrators", "whoever may use the record"
+HIGHEST = "system administrators"
 EXPORT, IMPORT, OWN_IMPORT = Ask("export"), Ask("import", makes=True), Ask("import", makes=True, found=False)
 
 TABLES: dict[str, dict[str, Any]] = {
@@ -52,7 +53,7 @@ TABLES: dict[str, dict[str, Any]] = {
     "screens.new": {"GET": Ask("create", makes=True), "POST": Ask("create", makes=True)},
     "screens.bulk": {"POST": Ask("delete", record=True, quiet=True)},
     "screens.form": {"GET": READ_ONE, "POST": Ask("edit", record=True, refused=422)},
-    "screens.delete": {"GET": READ_ONE, "POST": Ask("delete", record=True)},
+    "screens.delete": {"GET": Ask("delete", record=True), "POST": Ask("delete", record=True)},
     "screens.history": {"GET": READ_ONE},
     "screens.lookup": {"GET": READ},
     "screens.related": {"GET": READ_ONE},
@@ -102,19 +103,31 @@ AUDIENCES: dict[str, str] = {
     **dict.fromkeys(("links.choose", "links.choose_password", "links.forgot", "links.send_me_a_link"), ANYBODY),
     **dict.fromkeys(("account_pages.person", "people_pages.departments", "trash_pages.trash"), SIGNED_IN),
     **dict.fromkeys(("request_pages.mine", "request_pages.file"), SIGNED_IN),
+    **{f"notification_pages.{name}": SIGNED_IN for name in (
+        "listing", "read_all", "count", "settings", "keep_settings", "api_list", "api_read_all",
+    )},
     **{f"factor_pages.{name}": SIGNED_IN for name in ("factor", "start", "confirm", "codes", "off")},
     # About a thing that these pages give to its person alone, or to whoever may read the record that it belongs to.
     **dict.fromkeys(("files.download", "files.list_versions", "exports.fetch", "job_pages.stop", "job_pages.again"), OPEN_RECORD),
     **dict.fromkeys(("key_pages.remove", "pages.take_back"), OPEN_RECORD),
     **dict.fromkeys(("trash_pages.back", "request_pages.take_back"), OPEN_RECORD),
+    **{f"notification_pages.{name}": OPEN_RECORD for name in ("open_one", "read_one", "api_get", "api_read")},
     **dict.fromkeys(("lock_pages.locked", "lock_pages.locked_api", "lock_pages.unlock", "people_pages.leave"), ADMINISTRATOR),
     **dict.fromkeys(("people_pages.open_api", "factor_pages.remove", "right_pages.role_matrix"), ADMINISTRATOR),
     **dict.fromkeys(("request_pages.waiting", "request_pages.answer", "request_pages.answer_over_rest"), ADMINISTRATOR),
-    **dict.fromkeys(("mail_pages.settings", "mail_pages.save", "mail_pages.test", "mail_pages.password_link"), ADMINISTRATOR),
+    **dict.fromkeys(("mail_pages.settings", "mail_pages.test", "mail_pages.password_link"), ADMINISTRATOR),
+    "mail_pages.save": HIGHEST, "settings.journal_remove": HIGHEST,
     **dict.fromkeys(("account_pages.sign_out", "account_pages.online", "key_pages.take_away", "view_as.begin"), ADMINISTRATOR),
     **dict.fromkeys(("right_pages.role_rights", "right_pages.copy_rights", "why.effective", "signin.setup"), ADMINISTRATOR),
 }
 """Endpoints that are about no kind of record; those of the settings are for administrators."""
+
+HOOKED = {
+    "core_mail": "the house alone writes and deletes mails",
+    "core_account_request": "requests are answered or taken back, not edited or deleted",
+    "core_setting": "some settings are for system administrators",
+}
+"""Models whose hooks refuse even those whom the rules let in: nothing may be written then."""
 
 # Any person may ask why he may not; about a record only if he sees it.
 WHY = {"model": SIGNED_IN, "record": READ_ONE}
@@ -129,6 +142,8 @@ def asked_by(rule: Any, method: str) -> Any:
         return RESOURCES[endpoint.rpartition(".")[2]][method]
     if endpoint in TABLES:
         return TABLES[endpoint][method]
+    if endpoint in AUDIENCES:
+        return AUDIENCES[endpoint]
     if endpoint.startswith("settings."):
         return ADMINISTRATOR
     return AUDIENCES[endpoint]

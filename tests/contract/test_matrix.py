@@ -14,7 +14,7 @@ from sqlalchemy import func, insert, select, update
 
 from core.context import now, system
 from core.db import db
-from core.errors import Conflict
+from core.errors import Conflict, Refused
 from core.journal import journal
 from core.model import fields_of, is_owned, links_to, models, part_of
 from core.people import Department, RoleRight, RoleRow, Share
@@ -25,7 +25,7 @@ from core.web.bulk_pages import editable
 from core.web.views import view_of
 from tests.contract.addresses import typed
 from tests.contract.conftest import NAMES
-from tests.contract.matrix import ADMINISTRATOR, ANYBODY, OPEN_RECORD, SIGNED_IN, Ask, asked_by, facts_of, row_of
+from tests.contract.matrix import ADMINISTRATOR, ANYBODY, HIGHEST, HOOKED, OPEN_RECORD, SIGNED_IN, Ask, asked_by, facts_of, row_of
 from tests.contract.values import NOT_FILLED, value, values
 from tests.core.oracle import Line
 
@@ -116,6 +116,15 @@ def given_for(model: Any, number: int) -> dict[str, Any]:
     return given
 
 
+def written(model: Any, given: dict[str, Any]) -> int:
+    """A row of a model of which the gate makes none."""
+    known = model.__fields__
+    row = {known[name].key: known[name].clean(value) for name, value in given.items() if known[name].kind.name != "links"}
+    row |= {"version": 1} if "version" in model.__table__.c else {}
+    number: int = db.session.connection().execute(insert(model.__table__).values(row)).inserted_primary_key[0]
+    return number
+
+
 def fresh(house: Any, model: Any) -> int:
     """A new record of this kind that belongs to the owner, known to the oracle."""
     for _turn in range(50):
@@ -130,6 +139,10 @@ def fresh(house: Any, model: Any) -> int:
         except Conflict:
             # Some of the house’s own rows may be there once only.
             continue
+        except Refused:
+            # What only the house itself writes (a mail) is put there as it would.
+            record_id = written(model, given)
+            break
     table = model.__table__
     given = {"created_by_id": house.ids["owner"]} if "created_by_id" in table.c else {}
     if is_owned(model):
@@ -266,7 +279,9 @@ def look(house: Any, app: Any, addon: str) -> list[str]:
                 fine = (200, 201, 302, 400, 409, 422)
                 if method == "GET":
                     fine = (200, 400) if isinstance(ask, Ask) and ask.words else (200,)
-                good = status in fine
+                # The house’s own hooks go further than its rules.
+                held = model.__tablename__ in HOOKED and method in WRITING and status == 403 and last_row() == before
+                good = status in fine or held
             else:
                 good = status == says
             if rule.endpoint == "screens.related" and says == LET_IN and status == 404:
@@ -326,7 +341,8 @@ def test_every_other_address_is_for_whom_it_says(app, house):
                 api = url.startswith("/api/")
                 door = app.test_client() if who == "nobody" else (house.programs if api else house.browsers)[who]
                 before = last_row()
-                with door.open(url, method=method, **({"data": {}} if method == "POST" and not api else {})) as answer:
+                sent: dict[str, Any] = {"json": {}} if api and method in WRITING else {"data": {}} if method == "POST" else {}
+                with door.open(url, method=method, **sent) as answer:
                     status = answer.status_code
                 if audience == ANYBODY:
                     # No job process runs beside a test, so the house is not ready.
@@ -334,10 +350,11 @@ def test_every_other_address_is_for_whom_it_says(app, house):
                 elif who == "nobody":
                     good = status == (302 if method == "GET" and not api else 401)
                 elif audience == OPEN_RECORD:
-                    good = status in (403, 404)
-                elif audience == ADMINISTRATOR and "admin" not in who:
-                    good = status in (403, 404) and last_row() == before
-                elif audience == ADMINISTRATOR:
+                    # A program is told first what its words lack.
+                    good = status in ((403, 404, 422) if api else (403, 404)) and last_row() == before
+                elif (audience == ADMINISTRATOR and "admin" not in who) or (audience == HIGHEST and who != "system_administrator"):
+                    good = status in ((403, 404, 422) if api and method in WRITING else (403, 404)) and last_row() == before
+                elif audience in (ADMINISTRATOR, HIGHEST):
                     # What is not there is missing; what is not sent is asked for.
                     good = status in (200, 302, 404, 422)
                 else:
