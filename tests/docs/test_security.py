@@ -32,5 +32,6 @@ def test_every_test_named_there_exists():
         documents = re.findall(r"`\.\./(docs/[\w.]+\.md)`", by)
         assert state != "met" or named or documents, f"{number} is met by nothing"
         for path, name in named:
-            assert re.search(rf"^ *def {name}\(", (HOME / "tests" / path).read_text(encoding="utf-8"), re.MULTILINE), f"{number}: {path}::{name}"
+            source = (HOME / "tests" / path).read_text(encoding="utf-8")
+            assert re.search(rf"^def {name}\(", source, re.MULTILINE), f"{number}: {path}::{name}"
         assert all((HOME / one).is_file() for one in documents), number
