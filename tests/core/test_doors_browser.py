@@ -15,9 +15,12 @@ from tests.core.test_doors_files import GIF
 pytestmark = pytest.mark.browser
 
 EVIL = [
-    "<script>window.hit=1</script>", "<img src=x onerror=window.hit=1>", "\"><svg onload=window.hit=1>", "'-window.hit=1-'", "{{7*7}}${7*7}",
-    "</script><script>window.hit=1</script>", "</textarea><script>window.hit=1</script>", "javascript:window.hit=1", "<a href=javascript:window.hit=1>x</a>",
-    "<!--<script>window.hit=1//-->", "&lt;script&gt;window.hit=1&lt;/script&gt;", "<iframe srcdoc='<script>parent.hit=1</script>'></iframe>",
+    "<script>window.hit=1</script>", "<img src=x onerror=window.hit=1>", "\"><svg onload=window.hit=1>", "'-window.hit=1-'",
+    "{{7*7}}${7*7}",
+    "</script><script>window.hit=1</script>", "</textarea><script>window.hit=1</script>", "javascript:window.hit=1",
+    "<a href=javascript:window.hit=1>x</a>",
+    "<!--<script>window.hit=1//-->", "&lt;script&gt;window.hit=1&lt;/script&gt;",
+    "<iframe srcdoc='<script>parent.hit=1</script>'></iframe>",
 ]  # fmt: skip
 
 
@@ -33,8 +36,10 @@ def test_no_script_in_a_name_runs_anywhere(page: Any, create: Any, create_user: 
         ids.append(made.json["id"])
         program.put(f"/api/v1/crm_client/{made.json['id']}", json={"address": text + "!"})
     settle()
-    for url in ("/crm_client/", "/crm_client/?group=owner", f"/crm_client/?q={EVIL[0]}", "/settings/journal", "/ab_user/", f"/crm_client/new?name={EVIL[1]}",
-                f"/login/?next={EVIL[0]}", f"/{EVIL[0]}/", f"/crm_client/?order={EVIL[2]}", *(f"/crm_client/{one}" for one in ids)):  # fmt: skip
+    for url in ("/crm_client/", "/crm_client/?group=owner", f"/crm_client/?q={EVIL[0]}", "/settings/journal", "/ab_user/",
+    f"/crm_client/new?name={EVIL[1]}",
+                f"/login/?next={EVIL[0]}", f"/{EVIL[0]}/", f"/crm_client/?order={EVIL[2]}",
+                *(f"/crm_client/{one}" for one in ids)):  # fmt: skip
         page.goto(url)
         page.wait_for_load_state("networkidle")
         assert page.evaluate("window.hit") is None, url
@@ -120,7 +125,8 @@ def test_another_site_frames_forges_and_reads_nothing(app: Any, address: str, ch
         framed = [frame for frame in page.frames if frame != page.main_frame]
         assert all("Peregrine" not in frame.content() and not frame.url.startswith(address) for frame in framed)
         read = page.evaluate(f"fetch('{address}/api/v1/crm_tag/', {{credentials: 'include'}}).then(r => r.text()).catch(e => 'stopped')")
-        sent = page.evaluate(f"fetch('{address}/crm_tag/new', {{method: 'POST', credentials: 'include', mode: 'no-cors', body: 'name=forged'}})"
+        how = "{method: 'POST', credentials: 'include', mode: 'no-cors', body: 'name=forged'}"
+        sent = page.evaluate(f"fetch('{address}/crm_tag/new', {how})"
                              ".then(r => r.type).catch(e => 'stopped')")  # fmt: skip
         assert read == "stopped" and sent in ("opaque", "stopped")
         assert page.evaluate("document.getElementById('i').naturalWidth") == 0

@@ -18,7 +18,10 @@ from core.jobs import run_jobs
 from core.model import model_of
 from tests.core.installation import ROOT, Installation, new
 
-GIF = b"GIF89a/*\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;*/=1;alert(1)//"
+GIF = (
+    b"GIF89a/*\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01"
+    b"\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;*/=1;alert(1)//"
+)
 SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"><script>alert(1)</script></svg>'
 HTML = b"<!DOCTYPE html><script>alert(1)</script>"
 SHOWN = {"image/gif", "image/png", "image/apng", "image/jpeg", "image/webp"}
@@ -39,10 +42,13 @@ def upload(browser, content, name):
 @pytest.mark.parametrize(
     ("content", "name"),
     [
-        (SVG, "a.svg"), (SVG, "a.png.svg"), (SVG, "a"), (HTML, "a.html"), (HTML, "a.txt"), (b"\xef\xbb\xbf" + HTML, "a.txt"), (GIF, "a.gif"),
-        (GIF, "a.js"), (GIF, "a.html"), (b" " * 5000 + HTML, "a.txt"), (HTML.decode().encode("utf-16"), "a.txt"), (b"%PDF-1.4\n" + HTML, "a.pdf"),
+        (SVG, "a.svg"), (SVG, "a.png.svg"), (SVG, "a"), (HTML, "a.html"), (HTML, "a.txt"), (b"\xef\xbb\xbf" + HTML, "a.txt"), (GIF,
+        "a.gif"),
+        (GIF, "a.js"), (GIF, "a.html"), (b" " * 5000 + HTML, "a.txt"), (HTML.decode().encode("utf-16"), "a.txt"), (b"%PDF-1.4\n" + HTML,
+        "a.pdf"),
         (b"<xsl:stylesheet/>", "a.xsl"), (b"alert(1)", "a.js"), (b"<x:script xmlns:x='http://www.w3.org/1999/xhtml'/>", "a.xml"),
-        (b"\x89PNG\r\n\x1a\n" + HTML, "a.png"), (b"\xff\xd8\xff\xe0" + HTML, "a.jpg"), (b"PK\x03\x04" + HTML, "a.zip"), (b"BM" + HTML, "a.bmp"),
+        (b"\x89PNG\r\n\x1a\n" + HTML, "a.png"), (b"\xff\xd8\xff\xe0" + HTML, "a.jpg"), (b"PK\x03\x04" + HTML, "a.zip"), (b"BM" + HTML,
+        "a.bmp"),
     ],
 )  # fmt: skip
 def test_no_upload_is_ever_a_page_or_script_of_ours(chief, content, name):
@@ -68,8 +74,10 @@ def test_what_calls_itself_a_picture_is_one(chief, content, name):
 
 
 NAMES = [
-    "../../etc/passwd", "..\\..\\windows\\win.ini", "/etc/passwd", "..%2f..%2fetc%2fpasswd", "a\x00.png", "C:\\a.txt", "....//a", "~/.ssh/id", ".htaccess",
-    'a"; filename="b.html', "a\r\nSet-Cookie: x=y", "a\u202egpj.exe", "a/../../b", "." * 300, "x" * 5000 + ".txt", "\u0000", "con.txt", "<script>.txt",
+    "../../etc/passwd", "..\\..\\windows\\win.ini", "/etc/passwd", "..%2f..%2fetc%2fpasswd", "a\x00.png", "C:\\a.txt", "....//a",
+    "~/.ssh/id", ".htaccess",
+    'a"; filename="b.html', "a\r\nSet-Cookie: x=y", "a\u202egpj.exe", "a/../../b", "." * 300, "x" * 5000 + ".txt", "\u0000", "con.txt",
+    "<script>.txt",
 ]  # fmt: skip
 
 
@@ -91,7 +99,8 @@ def test_a_name_is_no_path_and_no_header(app, chief, name):
 
 @pytest.mark.parametrize(
     "path",
-    ["../config.py", "..%2fconfig.py", "..%252fgate.py", "%2e%2e/gate.py", "....//gate.py", "..\\gate.py", "..%5cgate.py", "/etc/passwd", "%2fetc%2fpasswd",
+    ["../config.py", "..%2fconfig.py", "..%252fgate.py", "%2e%2e/gate.py", "....//gate.py", "..\\gate.py", "..%5cgate.py",
+    "/etc/passwd", "%2fetc%2fpasswd",
      "vendor/../../gate.py", "vendor/%2e%2e/%2e%2e/gate.py", "x%00.js", "", ".", "js/", "vendor/", ".git/config"],
 )  # fmt: skip
 def test_no_file_of_the_house_is_served_but_those_meant_for_browsers(client, path):
@@ -170,17 +179,19 @@ STEAL = '<!DOCTYPE x [<!ENTITY i SYSTEM "file:///etc/hostname">]>'
 def workbook(path, rows="", *, doctype="", extra=None, strings="", styles="", types="", strings_name="xl/sharedStrings.xml"):
     """A workbook written by hand, with what an attacker would write."""
     parts = {
-        "[Content_Types].xml": f'{HEAD}<Types xmlns="{TYPES}"><Default Extension="rels" ContentType="application/vnd.openxmlformats-package.'
-        f'relationships+xml"/><Override PartName="/xl/workbook.xml" ContentType="{OFFICE}.sheet.main+xml"/><Override PartName="/xl/worksheets/'
-        f'sheet1.xml" ContentType="{OFFICE}.worksheet+xml"/><Override PartName="/xl/styles.xml" ContentType="{OFFICE}.styles+xml"/>'
+        "[Content_Types].xml": f'{HEAD}<Types xmlns="{TYPES}"><Default Extension="rels" ContentType="application/vnd.openxmlformats-'
+        f'package.relationships+xml"/><Override PartName="/xl/workbook.xml" ContentType="{OFFICE}.sheet.main+xml"/><Override PartName="/xl/'
+        f'worksheets/sheet1.xml" ContentType="{OFFICE}.worksheet+xml"/><Override '
+        f'PartName="/xl/styles.xml" ContentType="{OFFICE}.styles+xml"/>'
         + (f'<Override PartName="/{strings_name}" ContentType="{OFFICE}.sharedStrings+xml"/>' if strings else "") + f"{types}</Types>",
         "_rels/.rels": f'{HEAD}<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1" '
         f'Type="{RELS}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
-        "xl/workbook.xml": f'{HEAD}<workbook xmlns="{MAIN}" xmlns:r="{RELS}"><sheets><sheet name="S" sheetId="1" r:id="rId1"/></sheets></workbook>',
-        "xl/_rels/workbook.xml.rels": f'{HEAD}<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship '
-        f'Id="rId1" Type="{RELS}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
-        "xl/worksheets/sheet1.xml": f'{HEAD}{doctype}<worksheet xmlns="{MAIN}"><dimension ref="A1:XFD9999999"/><sheetData><row r="1"><c r="A1" '
-        f't="inlineStr"><is><t>name</t></is></c></row>{rows}</sheetData></worksheet>',
+        "xl/workbook.xml": f'{HEAD}<workbook xmlns="{MAIN}" xmlns:r="{RELS}"><sheets>'
+        '<sheet name="S" sheetId="1" r:id="rId1"/></sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": f'{HEAD}<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+        f'<Relationship Id="rId1" Type="{RELS}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
+        "xl/worksheets/sheet1.xml": f'{HEAD}{doctype}<worksheet xmlns="{MAIN}"><dimension ref="A1:XFD9999999"/><sheetData><row r="1">'
+        f'<c r="A1" t="inlineStr"><is><t>name</t></is></c></row>{rows}</sheetData></worksheet>',
         "xl/styles.xml": styles or f'{HEAD}<styleSheet xmlns="{MAIN}"/>',
         **({strings_name: strings} if strings else {}), **(extra or {}),
     }  # fmt: skip
@@ -205,7 +216,8 @@ BOMBS = {
     "last row": {"rows": CELL.format(2_000_000_000, "x")},
     "last column": {"rows": '<row r="2"><c r="ZZZZZZZ2" t="inlineStr"><is><t>x</t></is></c></row>'},
     "odd numbers": {"rows": '<row r="-5"><c r="A99999999999999999999"><v>1e999</v></c></row>'},
-    "renamed texts": {"strings": many("<si><t>abc</t></si>", 12_000_000, f'{HEAD}<sst xmlns="{MAIN}">', "</sst>"), "strings_name": "xl/words.bin"},
+    "renamed texts": {"strings": many("<si><t>abc</t></si>", 12_000_000, f'{HEAD}<sst xmlns="{MAIN}">', "</sst>"),
+    "strings_name": "xl/words.bin"},
     "texts called a sheet": {
         "strings": many("<si><t>abc</t></si>", 12_000_000, f'{HEAD}<sst xmlns="{MAIN}">', "</sst>"), "strings_name": "xl/words.xml",
         "types": f'<Override PartName="/xl/words.xml" ContentType="{OFFICE}.worksheet+xml"/>',
@@ -213,7 +225,8 @@ BOMBS = {
     "styles": {"styles": many("<a/>", 10_000_000, f'{HEAD}<styleSheet xmlns="{MAIN}">', "</styleSheet>")},
     "types": {"types": "<a/>" * 5_000_000},
     "one long text": {"rows": CELL.format(2, "x" * 40_000_000)},
-    "deep": {"rows": "<a>" * 3_000_000}, "broad": {"rows": "<a/>" * 5_000_000}, "broad row": {"rows": "<row>" + "<c/>" * 5_000_000 + "</row>"},
+    "deep": {"rows": "<a>" * 3_000_000}, "broad": {"rows": "<a/>" * 5_000_000},
+    "broad row": {"rows": "<row>" + "<c/>" * 5_000_000 + "</row>"},
 }  # fmt: skip
 READ = """
 import resource, sys

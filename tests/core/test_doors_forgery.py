@@ -3,6 +3,7 @@
 import json
 import re
 
+import jwt
 import pytest
 from flask import Flask
 from sqlalchemy import select
@@ -119,8 +120,10 @@ def test_no_other_site_reads_answers(chief, api_as):
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "localhost.evil.example", "evil.example:localhost", "localhost:80@evil.example", "localhost/evil", "localhost:evil.example",
-     "localhost, evil.example", "localhost\\evil", "localhost#x", "localhost?x", "127.0.0.1.evil.example", "[::1]evil", "localhost%00", "-", ""],
+    ["evil.example", "localhost.evil.example", "evil.example:localhost", "localhost:80@evil.example", "localhost/evil",
+    "localhost:evil.example",
+     "localhost, evil.example", "localhost\\evil", "localhost#x", "localhost?x", "127.0.0.1.evil.example", "[::1]evil", "localhost%00",
+     "-", ""],
 )  # fmt: skip
 def test_a_poisoned_host_gets_no_page_and_no_link(client, host):
     for url in ("/login/", "/crm_tag/", "/api/v1/crm_tag/"):
@@ -144,9 +147,12 @@ def test_forwarded_names_are_not_believed_and_no_address_of_ours_is_absolute(cli
 
 
 AWAY = [
-    "//evil.example", "///evil.example", "/\\evil.example", "\\/evil.example", "\\\\evil.example", "https://evil.example", "https:evil.example",
-    "javascript:alert(1)", "data:text/html,x", "/\t/evil.example", "/\n/evil.example", "\t//evil.example", " //evil.example", "/\r\nSet-Cookie: a=b",
-    "evil.example", "@evil.example", "http:\\\\evil.example", "/\x00/evil.example", "/\u2028/evil.example", "//localhost@evil.example", "?x",
+    "//evil.example", "///evil.example", "/\\evil.example", "\\/evil.example", "\\\\evil.example", "https://evil.example",
+    "https:evil.example",
+    "javascript:alert(1)", "data:text/html,x", "/\t/evil.example", "/\n/evil.example", "\t//evil.example", " //evil.example",
+    "/\r\nSet-Cookie: a=b",
+    "evil.example", "@evil.example", "http:\\\\evil.example", "/\x00/evil.example", "/\u2028/evil.example", "//localhost@evil.example",
+    "?x",
 ]  # fmt: skip
 
 
@@ -214,8 +220,10 @@ def test_leaving_takes_along_what_lies_in_the_browser(chief):
 
 
 ERRORS = [
-    ("/nowhere/at/all", 404, {}), ("/law_vault/9", 404, {}), ("/file/9", 404, {}), ("/login/", 405, {"method": "DELETE"}), ("/crm_tag/new", 400, {"method": "POST"}),
-    ("/crm_tag/?filter=%7B", 200, {}), ("/login/", 400, {"headers": {"Host": "evil.example"}}), ("/static/none.js", 404, {}), ("/crm_tag", 308, {}),
+    ("/nowhere/at/all", 404, {}), ("/law_vault/9", 404, {}), ("/file/9", 404, {}), ("/login/", 405, {"method": "DELETE"}),
+    ("/crm_tag/new", 400, {"method": "POST"}),
+    ("/crm_tag/?filter=%7B", 200, {}), ("/login/", 400, {"headers": {"Host": "evil.example"}}), ("/static/none.js", 404, {}),
+    ("/crm_tag", 308, {}),
     ("/api/v1/crm_tag/9", 404, {}), ("/api/v1/nothing/", 404, {}), ("/healthz", 200, {}), ("/readyz", 503, {}), ("/favicon.ico", 200, {}),
 ]  # fmt: skip
 
@@ -247,13 +255,35 @@ def test_forged_and_refused_requests_are_in_the_log(app: Flask, chief, login_as,
     clerk = login_as("clerk")
     with caplog.at_level("WARNING"):
         chief.post("/crm_tag/new", data={"name": "b"}, form_token=False)
-        clerk.get("/law_vault/")
+        clerk.get("/law_vault/", headers={"X-Forwarded-For": "10.6.6.6", "X-Real-IP": "10.6.6.6", "Forwarded": "for=10.6.6.6"})
         app.test_client().get("/api/v1/crm_tag/")
     told = [record.msg for record in caplog.records if isinstance(record.msg, dict) and record.msg.get("event") == "refused"]
     assert [(one["code"], one["method"], one["path"]) for one in told] == [
         ("forged", "POST", "/crm_tag/new"), ("refused", "GET", "/law_vault/"), ("not_signed_in", "GET", "/api/v1/crm_tag/"),
     ]  # fmt: skip
-    assert all(one["address"] and one["timestamp"].endswith("Z") for one in told) and told[1]["user_id"]
+    assert all(one["address"] == "127.0.0.1" and one["timestamp"].endswith("Z") for one in told) and told[1]["user_id"]
+
+
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
+def test_a_token_of_another_kind_key_or_algorithm_is_none(app, client, create_user):
+    create_user("li")
+    typed = {"username": "li", "password": PASSWORD, "provider": "db", "refresh": True}
+    given = client.post("/api/v1/security/login", json=typed).json
+    header, body, sign = given["access_token"].split(".")
+    claims = jwt.decode(given["access_token"], options={"verify_signature": False})
+    none = jwt.encode(claims, None, algorithm="none")
+    made = {
+        "refresh": given["refresh_token"], "none": none, "none with a signature": none + sign, "unsigned": f"{header}.{body}.",
+        "another key": jwt.encode(claims, "k" * 40, "HS256"),
+        "another algorithm": jwt.encode(claims, app.config["JWT_SECRET_KEY"], "HS512"),
+        "a key of its own": jwt.encode(claims, "k" * 40, "HS256", headers={"jku": "https://evil.example", "jwk": {"kty": "oct", "k": "a"}}),
+        "raised": f"{header}.{jwt.encode({**claims, 'sub': '1'}, 'k' * 40, 'HS256').split('.')[1]}.{sign}",
+    }  # fmt: skip
+    for name, token in made.items():
+        assert client.get("/api/v1/crm_tag/", headers={"Authorization": f"Bearer {token}"}).status_code == 401, name
+    assert client.get("/api/v1/ab_user/", headers={"Authorization": f"Bearer {given['access_token']}"}).status_code == 200
+    again = client.post("/api/v1/security/refresh", headers={"Authorization": f"Bearer {given['access_token']}"})
+    assert again.status_code == 401, "an access token is no refresh token"
 
 
 def form_token(page):

@@ -106,8 +106,10 @@ def test_nobody_sets_rights_of_his_own_or_of_an_equal(api_as, login_as, create, 
 @pytest.mark.parametrize(
     "more",
     [
-        {"id": 4242}, {"version": 99}, {"created_by": 1}, {"created_by_id": 1}, {"created_at": "2001-01-01T00:00:00Z"}, {"changed_by_id": 1},
-        {"owner": {"id": 1, "level": "system_administrator"}}, {"owner.level": "administrator"}, {"court": {"name": "made"}}, {"court_id": 1},
+        {"id": 4242}, {"version": 99}, {"created_by": 1}, {"created_by_id": 1}, {"created_at": "2001-01-01T00:00:00Z"},
+        {"changed_by_id": 1},
+        {"owner": {"id": 1, "level": "system_administrator"}}, {"owner.level": "administrator"}, {"court": {"name": "made"}},
+        {"court_id": 1},
         {"custom": {"x_a": 1}}, {"__class__": "x"}, {"metadata": {}}, {"steps": [{"title": "made"}]}, {"law_step": [{"title": "made"}]},
         {"topics": [{"name": "made"}]}, {"department_id": 1}, {"owner_id": 1}, {"_sa_instance_state": {}}, {"code": "x", "password": "y"},
     ],
@@ -168,7 +170,8 @@ def test_an_id_of_others_opens_nothing_at_any_address(app, api_as, login_as, cre
         ("GET", f"/law_matter/{t}/delete"), ("POST", f"/law_matter/{t}/delete"), ("GET", f"/law_matter/{t}/_related/law_step/matter"),
         ("GET", f"/law_step/{s}"), ("GET", f"/file/{number}"), ("GET", f"/file/{number}?show=1"), ("GET", f"/file/{number}/versions"),
         ("POST", f"/undo/{batch}"), ("GET", f"/ab_user/{other.id}/_rights"), ("POST", f"/ab_user/{other.id}/sign-out"),
-        ("POST", f"/ab_user/{other.id}/view-as"), ("POST", f"/ab_user/{other.id}/keys/1/delete"), ("GET", f"/ab_user/{other.id}/_copy-rights"),
+        ("POST", f"/ab_user/{other.id}/view-as"), ("POST", f"/ab_user/{other.id}/keys/1/delete"), ("GET",
+        f"/ab_user/{other.id}/_copy-rights"),
         ("POST", f"/ab_user/{other.id}"), ("GET", f"/law_matter/_why?person={other.id}"), ("GET", "/ab_role/1/_rights/law_matter"),
         ("POST", "/jobs/1/cancel"), ("POST", "/jobs/1/again"), ("GET", "/jobs/1/file"), ("GET", "/law_matter/_import/1"),
     ]  # fmt: skip
@@ -178,7 +181,8 @@ def test_an_id_of_others_opens_nothing_at_any_address(app, api_as, login_as, cre
         assert WORD not in answer.text, url
     for method, url, body in (
         ("GET", f"law_matter/{t}", None), ("PUT", f"law_matter/{t}", {"name": "stolen"}), ("DELETE", f"law_matter/{t}", None),
-        ("GET", f"law_matter/{t}/shares", None), ("DELETE", f"law_matter/{t}/shares/{sh}", None), ("DELETE", f"law_matter/{m}/shares/{sh}", None),
+        ("GET", f"law_matter/{t}/shares", None), ("DELETE", f"law_matter/{t}/shares/{sh}", None), ("DELETE",
+        f"law_matter/{m}/shares/{sh}", None),
         ("GET", f"law_matter/_why?record={t}", None), ("POST", "law_matter/_share", {"ids": [t], "users": [clerk.id]}),
         ("PUT", f"law_matter/{m}", {"parent": t}), ("POST", "law_step/", {"matter": t, "title": "in"}), ("GET", f"core_share/{sh}", None),
         ("GET", f"core_file/{number}", None), ("GET", "core_job/1", None),
@@ -225,9 +229,11 @@ def test_nothing_tells_of_a_hidden_record(app, api_as, login_as, create, clerk, 
         f"?filter={is_closed}",
         f"?filter={by_parent}",
     ]
-    for url in [*(f"/law_matter/{one}" for one in urls), *(f"/law_matter/_export{one}" for one in urls if "group" not in one), "/law_matter/_lookup",
+    for url in [*(f"/law_matter/{one}" for one in urls), *(f"/law_matter/_export{one}" for one in urls if "group" not in one),
+    "/law_matter/_lookup",
                 f"/law_matter/_lookup?q={WORD}", f"/find?q={WORD}", f"/find?recent=law_matter/{theirs.id}", f"/law_matter/{mine.id}",
-                f"/law_matter/{mine.id}/_history", f"/law_court/{court.id}", f"/law_court/{court.id}/_related/law_matter/court", "/jobs/", "/",
+                f"/law_matter/{mine.id}/_history", f"/law_court/{court.id}", f"/law_court/{court.id}/_related/law_matter/court",
+                "/jobs/", "/",
                 f"/law_matter/new?parent={theirs.id}", f"/law_matter/{mine.id}/_why", f"/law_matter/{mine.id}/delete"]:  # fmt: skip
         answer = browser.get(url)
         shown = answer.text if f"q={WORD}" not in url else re.sub(rf'value="{WORD}"|q={WORD}|“{WORD}”', "", answer.text)
@@ -285,7 +291,8 @@ def test_nothing_tells_of_a_hidden_field(app, api_as, login_as, create, clerk):
     refused = program.put(f"/api/v1/law_matter/{mine.id}", json={"amount": "abc"})
     made_up = program.put(f"/api/v1/law_matter/{mine.id}", json={"no_such": "abc"})
     assert refused.json["errors"]["amount"].replace("amount", "X") == made_up.json["errors"]["no_such"].replace("no_such", "X")
-    for url in ("/law_matter/", "/law_matter/?group=amount", "/law_matter/?order=amount", f"/law_matter/{mine.id}", f"/law_matter/{mine.id}/_history",
+    for url in ("/law_matter/", "/law_matter/?group=amount", "/law_matter/?order=amount", f"/law_matter/{mine.id}",
+    f"/law_matter/{mine.id}/_history",
                 f"/law_matter/{mine.id}/_share", "/law_matter/new", f"/law_step/{step.id}", "/find?q=271828", "/law_matter/_export",
                 "/law_matter/_export/ask", "/law_matter/_import", "/law_matter/_import/template.csv"):  # fmt: skip
         answer = browser.get(url)

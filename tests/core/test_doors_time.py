@@ -15,7 +15,8 @@ N_ = 200_000
 ATTACKS = {
     "moment": ("from core.spelling import read_moment as look", '"1" + " " * n + "!"'),
     "day": ("from core.spelling import read_day as look", '"1" + " " * n + "-" + " " * n'),
-    "cell of a date column": ("from core.spelling import in_iso\nlook = lambda text: in_iso(text, '', moment=False)", '"1" + " " * n + "!"'),
+    "cell of a date column": ("from core.spelling import in_iso\nlook = lambda text: in_iso(text, '', moment=False)",
+    '"1" + " " * n + "!"'),
     "order of days": ("from core.spelling import Days\nlook = lambda text: Days().see(text)", '"1" + " " * n + "-" + " " * n'),
     "phone": (CLEAN + "look = lambda text: clean('phone', text)", '"1" + " (" * n'),
     "phone of many": (CLEAN + "look = lambda text: clean('phone', text)", '"1 x" * n + "," * n'),
@@ -30,10 +31,12 @@ ATTACKS = {
     "filter": ("from core.web.facets import read_filter as look", """'{"not":' * n"""),
     "number pattern": ("from core.numbering import wrong_pattern\nlook = lambda text: wrong_pattern(text, 'never')", '"{" * n + "{00000}"'),
     "formula": ("from core.formula import parse as look", '"(" * n + "1" + ")" * n'),
-    "formula that grows": ("from core.formula import evaluate\nlook = lambda text: evaluate('*'.join(['x'] * 70), lambda _name: '9' * 28)", '""'),
+    "formula that grows": ("from core.formula import evaluate\n"
+    "look = lambda text: evaluate('*'.join(['x'] * 70), lambda _name: '9' * 28)", '""'),
     "file name": ("from core.files import tidy_name as look", '"." * n + " " * n + "/"'),
     "cell of an export": ("from core.transfer.cells import defused as look", '"\\\'" * n + "="'),
-    "log line": ("from core.logs import hide_secrets\nlook = lambda text: hide_secrets(None, '', {'event': text})", '"+1" + " 1" * n + "-" * n'),
+    "log line": ("from core.logs import hide_secrets\nlook = lambda text: hide_secrets(None, '', {'event': text})",
+    '"+1" + " 1" * n + "-" * n'),
     "address": ("from core.web.gate import ADDRESS_IN_DIGITS\nlook = ADDRESS_IN_DIGITS.fullmatch", '"1." * n'),
     "model": ("from core.options import slug as look", '"_a" * n'),
 }  # fmt: skip
@@ -43,7 +46,8 @@ ATTACKS = {
 def test_no_word_takes_long(name):
     code, text = ATTACKS[name]
     script = (
-        f"{code}\nimport time\nfrom core.errors import Problem, Wrong\nfor n in (10, {N_}):\n    started = time.process_time()\n    try:\n        look({text})\n"
+        f"{code}\nimport time\nfrom core.errors import Problem, Wrong\nfor n in (10, {N_}):\n    started = time.process_time()\n"
+        f"    try:\n        look({text})\n"
         "    except (Problem, Wrong, ValueError):\n        pass\nspent = time.process_time() - started\nassert spent < 3, spent"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=30)
