@@ -112,6 +112,8 @@ def undo_part(batch_id: int, own: int, rows: Sequence[Any]) -> Undone:
 
 def take_back(rows: Sequence[Any]) -> list[Clash]:
     """Do these rows of the journal, newest first, backwards within the present batch; returns what could not be. Asks no rights."""
+    # Like an undo, it brings nobody what he could not give (`core.people_rules`).
+    actor().memo.setdefault("undoes", None)
     with system("a part of an action is taken back"):
         work = _Work(0, Undone(0))
         work.run(list(rows))

@@ -9,7 +9,7 @@ from flask import Blueprint, redirect, render_template, request
 
 from core.context import local
 from core.db import db
-from core.errors import Conflict, Refused
+from core.errors import Conflict, Invalid, Refused
 from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.model import model_label
@@ -62,7 +62,7 @@ def back(number: int) -> Any:
     try:
         with db.session.begin_nested():
             record = restore(number)
-    except (Conflict, Refused) as problem:
+    except (Conflict, Refused, Invalid) as problem:
         say(problem.sentence, icon="alert-triangle")
         return redirect(here)
     say(_("“%(title)s” is back.", title=str(record)), undo=True)

@@ -168,3 +168,20 @@ def test_pages_of_the_trash_follow_each_other(app, acting_as, create, create_use
             if after is None:
                 break
         assert seen == [f"Client {number:02}" for number in range(24, -1, -1)]
+
+
+@both_databases
+def test_the_trash_gives_nobody_a_right_that_he_could_not_give(app, login_as, acting_as, create, create_user):
+    peer = create_user("peer", level="administrator")
+    with acting_as(create_user("chief", level="system_administrator")):
+        gate = records(model_of("core_personal_right"))
+        denial = gate.create({"user": peer.id, "model": "crm_client", "verb": "delete", "denied": True})
+        db.session.commit()
+        gate.delete(denial)
+        db.session.commit()
+    (number,) = rows(model="core_personal_right")
+    deputy, boss = create_user("deputy", level="administrator"), create_user("boss", level="system_administrator")
+    for who, status in ((deputy, 0), (peer, 0), (boss, 1)):
+        login_as(who).post(f"/trash/{number}")
+        kept = db.session.execute(select(func.count()).select_from(model_of("core_personal_right"))).scalar_one()
+        assert kept == status, who.username
