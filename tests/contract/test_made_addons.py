@@ -17,7 +17,7 @@ from tests.core.installation import Installation
 pytestmark = pytest.mark.slow
 
 
-FILES = ("code", "doors", "asleep", "pages", "transfer", "tables")
+FILES = ("code", "doors", "asleep", "pages", "transfer", "tables", "matrix")
 """What is asked of every addon; translations only of those that ship."""
 
 

@@ -24,13 +24,14 @@ from core.settings import declared_settings
 from core.web.bulk_pages import editable
 from core.web.views import view_of
 from tests.contract.addresses import typed
-from tests.contract.conftest import NAMES
+from tests.contract.conftest import GIVEN, NAMES
 from tests.contract.matrix import ADMINISTRATOR, ANYBODY, HIGHEST, HOOKED, OPEN_RECORD, SIGNED_IN, Ask, asked_by, facts_of, row_of
 from tests.contract.values import NOT_FILLED, value, values
 from tests.core.oracle import Line
 
 QUIET = {"mortise_rules": False, "mortise_core": True}
-pytestmark = pytest.mark.slow
+# Of addons that another test names the house itself is not asked once more.
+WHOSE = NAMES if GIVEN else [pytest.param(one, marks=pytest.mark.slow) for one in ("core", *NAMES)]
 LET_IN = "let in"
 STAFF = {"read": "own department", "edit": "own", "create": "all", "share": "own", "export": "own", "import": "all"}
 HEAD = dict.fromkeys(("read", "edit", "delete", "share", "transfer", "bulk", "export"), "own below")
@@ -302,11 +303,12 @@ def told(wrong: list[str]) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("whose", ["core", *NAMES])
+@pytest.mark.parametrize("whose", WHOSE)
 def test_every_door_answers_as_the_oracle_says(app, house, whose):
     told(look(house, app, whose))
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_the_doors_of_one_addon_on_the_other_database(app, house):
@@ -322,6 +324,7 @@ def plain_words(house: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_other_address_is_for_whom_it_says(app, house):
     """Addresses that are about no kind of record: of the settings, of one’s own account, of files and jobs."""
     adapter, words = app.url_map.bind("localhost"), plain_words(house)
