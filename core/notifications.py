@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import BigInteger, DateTime, Index, Integer, String, Text, and_, case, func, or_, select
@@ -249,15 +250,25 @@ def seen_by(user_id: int, model: Any, ids: Sequence[int | None]) -> set[int | No
 
 
 def write(told: Told, people: Iterable[int], by: int | None, connection: Any = None) -> None:
-    """Put an entry into these bells, or add to the unread one of the same topic; one statement. Never commits, asks no rights."""
-    facts = {name: getattr(told, name) for name in Told.__slots__}
+    """Put an entry into these bells, or add to the unread one of the same topic. Never commits, asks no rights."""
+    write_all([(told, one) for one in people], by, connection)
+
+
+def write_all(entries: Iterable[tuple[Told, int]], by: int | None, connection: Any = None) -> None:
+    """The same for several entries, each with its person; one statement for all of them."""
     # In the order of ids, so that two who tell the same people wait for each other instead of standing in a ring.
-    rows = [{**facts, "user_id": one, "actor_id": by, "at": now()} for one in sorted(set(people))]
-    if not rows:
-        return
-    fresh = (sqlite if db.is_sqlite else postgresql).insert(table).values(rows)
+    found = sorted(set(entries), key=lambda each: (each[1], each[0].kind, each[0].topic or ""))
+    common = {"actor_id": by, "at": now()}
+    rows = [{**common, "user_id": person, **{name: getattr(told, name) for name in Told.__slots__}} for told, person in found]
+    if rows:
+        (connection or db.session).execute(_put(db.is_sqlite), rows)
+
+
+@cache
+def _put(on_sqlite: bool) -> Any:
+    """The statement that writes; made once, since building it costs more than running it."""
+    fresh = (sqlite if on_sqlite else postgresql).insert(table)
     added = {name: fresh.excluded[name] for name in ("text", "many", "url", "actor_id", "at")}
     same = case((table.c.record_id == fresh.excluded.record_id, table.c.record_id), else_=None)
     added |= {"count": table.c.count + fresh.excluded["count"], "record_id": same}
-    merged = fresh.on_conflict_do_update(index_elements=["user_id", "kind", "topic"], index_where=UNREAD, set_=added)
-    (connection or db.session).execute(merged)
+    return fresh.on_conflict_do_update(index_elements=["user_id", "kind", "topic"], index_where=UNREAD, set_=added)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, MetaData, Table, delete, func, inspect, select
+from sqlalchemy import Column, MetaData, Table, delete, func, inspect, or_, select
 
 from core.config import Config
 from core.context import now
@@ -124,12 +124,16 @@ def _clear_pointers(plan: Removal) -> None:
     """Shares, rights, custom fields and the like that name the removed models; the journal keeps everything."""
     from core.addons import AddonState
     from core.model import models
+    from core.notifications import table as notifications
 
     for table, model in models().items():
         if model.addon == "core" and "model" in model.__table__.c and table != "core_journal":
             db.session.execute(
                 delete(model.__table__).where(model.__table__.c.model.in_(list(plan.rows))), execution_options={"mortise_core": True}
             )
+    # Of records that might come again with the numbers of those that are gone, and of kinds that nobody can choose any more.
+    told = or_(notifications.c.model.in_(list(plan.rows)), notifications.c.addon == plan.addon)
+    db.session.execute(delete(notifications).where(told))
     db.session.execute(
         delete(AddonState.__table__).where(AddonState.__table__.c.name == plan.addon), execution_options={"mortise_core": True}
     )

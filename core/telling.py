@@ -17,7 +17,7 @@ from core.db import db
 from core.i18n import Lazy, lazy
 from core.jobs import job
 from core.model import is_owned, models
-from core.notifications import AT_ONCE, Notification, doers, people_of, seen_by, tell_later, wanting, write
+from core.notifications import AT_ONCE, Notification, doers, people_of, seen_by, tell_later, wanting, write, write_all
 from core.numbering import rehearsing
 from core.people import Department, MortiseUser, Share, Team
 from core.sketch import model_behind
@@ -62,7 +62,8 @@ journal.listeners.append(_listen)
 
 
 def _tell(kind: Notification, gathered: Gathered, one: str, many: str) -> None:
-    """An entry for each person and kind of record in this batch; one statement each, after the first time in a batch."""
+    """An entry for each person and kind of record in this batch; after the first time in a batch one statement for all of them."""
+    entries = []
     known = db.session().info.setdefault("told", {})
     batch = actor().memo.get("batch_id")
     for (model, person), ids in sorted(gathered.items(), key=lambda each: (each[0][0].__tablename__, each[0][1])):
@@ -82,7 +83,8 @@ def _tell(kind: Notification, gathered: Gathered, one: str, many: str) -> None:
             # One record is an entry by itself; of more, each batch is an entry, which grows while the batch goes on.
             topic = None if first and len(ids) == 1 else f"{batch}:{model.__tablename__}"
             told = kind.told(one, model, min(ids) if len(ids) == 1 else None, many=many, topic=topic, count=len(ids))
-            write(told, [person], actor().user_id)
+            entries.append((told, person))
+    write_all(entries, actor().user_id)
 
 
 def _tell_of_shares(shares: list[Any]) -> None:

@@ -118,7 +118,7 @@ def as_json(one: Entry) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@notification_pages.get("/api/v1/_notifications/")
+@notification_pages.get("/api/v1/_notifications")
 def api_list() -> Response:
     """One's own entries: ``unread=1``, ``limit``, ``after``; with how many are unread, which stops at 100."""
     if unknown := set(request.args) - {"unread", "limit", "after"}:

@@ -113,6 +113,27 @@ ANSWER = {
         "reason": {"type": "string", "description": "Needed to decline", "maxLength": 1000},
     },
 }
+NOTIFICATION = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "integer"},
+        "kind": TEXT,
+        "text": {**TEXT, "description": "A sentence in the reader’s language"},
+        "title": {**TEXT, "nullable": True, "description": "Of the record it is about"},
+        "model": {**TEXT, "nullable": True},
+        "record_id": {"type": "integer", "nullable": True},
+        "url": {**TEXT, "nullable": True},
+        "count": {"type": "integer", "description": "How often it was told since it was read last"},
+        "at": {"type": "string", "format": "date-time"},
+        "unread": {"type": "boolean"},
+    },
+}
+NOTIFICATION_READ = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["unread"],
+    "properties": {"unread": {"type": "boolean", "enum": [False]}},
+}
 FACTS = {
     "type": "array",
     "items": {"type": "object", "properties": {"kind": TEXT, "text": TEXT, "url": TEXT}},
@@ -159,12 +180,42 @@ class OpenApiDescription(OpenApi):
         for name, facts in PARAMETERS.items():
             spoken = {"groups": "limit"}.get(name, name)
             spec.components.parameter(name, facts.get("in", "query"), {"name": spoken, "in": "query", **facts})
+        describe_notifications(spec)
         for resource in current_app.appbuilder.baseviews:  # type: ignore[attr-defined]
             if isinstance(resource, BaseApi):
                 resource.add_api_spec(spec)
         found = spec.to_dict()
         found["info"] |= {"title": "Mortise", "version": (ROOT / "VERSION").read_text().strip()}
         return jsonify(found)
+
+
+def describe_notifications(spec: Any) -> None:
+    """One's own notifications; those of others have no address."""
+    id_, one = {"type": "integer"}, {"$ref": "#/components/schemas/Notification"}
+    spec.components.schema("Notification", NOTIFICATION)
+    spec.components.schema("NotificationRead", NOTIFICATION_READ)
+    words = {"tags": ["Notifications"], "security": [{"jwt": []}]}
+
+    def made(summary: str, answer: dict[str, Any], problems: tuple[int, ...], **more: Any) -> dict[str, Any]:
+        done = {"200": {"description": "Done", "content": {"application/json": {"schema": {"type": "object", "properties": answer}}}}}
+        answers = done | {str(code): {"$ref": f"#/components/responses/{code}"} for code in problems}
+        return {**words, "summary": summary, "responses": answers, **more}
+
+    body = {"required": True, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/NotificationRead"}}}}
+    page = {"result": {"type": "array", "items": one}, "next": {**TEXT, "nullable": True}, "unread": {**id_, "description": "Stops at 100"}}
+    asked = [
+        {"name": "unread", "in": "query", "schema": {"type": "integer", "enum": [0, 1], "default": 0}},
+        {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 30}},
+        {"name": "after", "in": "query", "description": "The mark “next” of another page", "schema": TEXT},
+    ]
+    base = "/api/v1/_notifications"
+    spec.path(path=base, operations={"get": made("Own notifications", page, (400, 401, 403), parameters=asked)})
+    item = {"id": id_, "result": one}
+    get = made("Read one", item, (401, 403, 404), parameters=["id"])
+    put = made("Mark as read", item, (400, 401, 403, 404, 415, 422), parameters=["id"], requestBody=body)
+    spec.path(path=f"{base}/{{id}}", operations={"get": get, "put": put})
+    all_read = made("Mark all as read", {"read": id_}, (400, 401, 403, 415, 422), requestBody=body)
+    spec.path(path=f"{base}/_read", operations={"post": all_read})
 
 
 def describe(spec: Any, model: type) -> None:

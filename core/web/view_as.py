@@ -41,8 +41,7 @@ def seen_as(person: Person) -> Person:
     g.viewer = person
     # His own language, colours and zone: he looks for rights, not for words.
     own = {"language": person.language, "zone": person.zone, "theme": person.theme, "preferences": person.preferences}
-    # His notifications are his alone: not even how many there are is shown.
-    return replace(other, must_change_password=False, needs_factor=person.needs_factor, unread=None, **own)
+    return replace(other, must_change_password=False, needs_factor=person.needs_factor, **own)
 
 
 def refuse_writing() -> None:

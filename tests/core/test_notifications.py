@@ -54,7 +54,7 @@ def test_an_entry_is_there_as_long_as_its_record_may_be_read(app, acting_as, log
 
     def everywhere():
         """What each door says: (on the page, count of the frame, count of the script, ETag, over REST, one, opened)."""
-        count, rest = hers.get("/notifications/count"), program.get("/api/v1/_notifications/").json
+        count, rest = hers.get("/notifications/count"), program.get("/api/v1/_notifications").json
         frame = 'data-bell="1"' in hers.get("/account").text
         shown = "Far Hills" in hers.get("/notifications?show=all").text
         one = program.get(f"/api/v1/_notifications/{row.id}").status_code
@@ -151,7 +151,7 @@ def test_nobody_reaches_the_notifications_of_another(app, login_as, api_as, acti
         for url in (f"/notifications/{row.id}/open", f"/notifications/{row.id}/read"):
             assert browser.post(url).status_code == 404
         assert browser.post("/notifications/read").status_code == 302
-        assert program.get("/api/v1/_notifications/").json == {"result": [], "next": None, "unread": 0}
+        assert program.get("/api/v1/_notifications").json == {"result": [], "next": None, "unread": 0}
         assert program.get(f"/api/v1/_notifications/{row.id}").status_code == 404
         assert program.put(f"/api/v1/_notifications/{row.id}", json={"unread": False}).status_code == 404
         assert program.post("/api/v1/_notifications/_read", json={"unread": False}).json == {"read": 0}
@@ -161,11 +161,11 @@ def test_nobody_reaches_the_notifications_of_another(app, login_as, api_as, acti
     browser = login_as(chief)
     assert browser.post(f"/ab_user/{wang.id}/view-as").status_code == 302
     assert "data-bell" not in browser.get("/").text
-    for url in ("/notifications", "/notifications/count", "/account/notifications", "/api/v1/_notifications/"):
+    for url in ("/notifications", "/notifications/count", "/account/notifications", "/api/v1/_notifications"):
         answer = browser.get(url)
         assert answer.status_code == 403 and "Wang alone" not in answer.text, url
     assert app.test_client().get("/notifications/count").status_code == 302
-    assert app.test_client().get("/api/v1/_notifications/").status_code == 401
+    assert app.test_client().get("/api/v1/_notifications").status_code == 401
 
 
 def test_a_narrow_key_reaches_none_and_a_reading_one_marks_none(app, acting_as, client, create_user, wang, late, create, li):
@@ -177,7 +177,7 @@ def test_a_narrow_key_reaches_none_and_a_reading_one_marks_none(app, acting_as, 
     keys = {scope: make_key(wang.id, scope, [scope], None) for scope in ("read", "write", "crm_client:read")}
     db.session.commit()
 
-    def ask(scope, method="get", url="/api/v1/_notifications/", **more):
+    def ask(scope, method="get", url="/api/v1/_notifications", **more):
         return getattr(app.test_client(), method)(url, headers={"Authorization": f"Bearer {keys[scope]}"}, **more)
 
     assert ask("crm_client:read").status_code == 403
@@ -194,16 +194,16 @@ def test_programs_read_pages_and_mark(app, acting_as, api_as, wang, li, late):
         db.session.commit()
     program, seen, after = api_as(wang), [], ""
     while True:
-        answer = program.get("/api/v1/_notifications/", query_string={"limit": 3, "after": after}).json
+        answer = program.get("/api/v1/_notifications", query_string={"limit": 3, "after": after}).json
         seen += [one["text"] for one in answer["result"]]
         if not (after := answer["next"]):
             break
     assert seen == [f"Number {number}." for number in reversed(range(7))]
     one = answer["result"][0]["id"]
     assert program.put(f"/api/v1/_notifications/{one}", json={"unread": False}).json["result"]["unread"] is False
-    assert len(program.get("/api/v1/_notifications/?unread=1").json["result"]) == 6
+    assert len(program.get("/api/v1/_notifications?unread=1").json["result"]) == 6
     for url in ("?limit=0", "?limit=x", "?limit=101", "?after=x", "?after=%00", "?unread=2", "?limit=" + "9" * 30, "?other=1"):
-        assert program.get(f"/api/v1/_notifications/{url}").status_code == 400, url
+        assert program.get(f"/api/v1/_notifications{url}").status_code == 400, url
     for body in ({"unread": True}, {}, {"read": True}, {"unread": False, "id": 1}):
         assert program.put(f"/api/v1/_notifications/{one}", json=body).status_code == 422, body
     for number in ("0", "9" * 18, "9" * 40):

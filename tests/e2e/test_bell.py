@@ -1,4 +1,4 @@
-"""The bell, from one person's share to the other's record: with a browser each, by keyboard, on a phone, with a count that comes by itself."""
+"""The bell, from one person's share to the other's record: by keyboard, on a phone, and with a count that comes by itself."""
 
 from __future__ import annotations
 
