@@ -12,7 +12,7 @@ export function startBell(bell) {
     bell.dataset.bell = count;
     shown.textContent = told;
     shown.hidden = !count;
-    bell.setAttribute("aria-label", count ? bell.dataset.some.replace("{}", told) : bell.dataset.none);
+    bell.setAttribute("aria-label", count ? bell.dataset.bellSome.replace("{}", told) : bell.dataset.bellNone);
   };
   const ask = async () => {
     asked = Date.now();
