@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import and_, bindparam, case, literal, null, or_, select, union_all
+from sqlalchemy import String, bindparam, case, cast, literal, null, or_, select, union_all
 
 from core.people import Department, FieldRight, MortiseUser, PersonalRight, Post, RoleRight, RoleRow, Share, Team, assoc_user_role
 from core.rule_lines import EVERYONE
@@ -24,15 +24,15 @@ def statements() -> tuple[Any, Any]:
         select(post.c.department_id.label("own"), post.c.department_id.label("id")).where(post.c.user_id == me).cte("mine", recursive=True)
     )
     tree = own.union(select(own.c.own, department.c.id).join(own, department.c.parent_id == own.c.id))
-    # As `core.accounts.has_left` has it: on the last day itself the person still works.
-    there = or_(user.c.left_on.is_(None), user.c.left_on >= bindparam("today"))
     places = union_all(
         select(
             literal("l").label("kind"),
             user.c.id.label("one"),
-            case((and_(user.c.active.is_(True), there), 1), else_=0).label("other"),
+            case((user.c.active.is_(True), 1), else_=0).label("other"),
             user.c.level.label("word"),
         ).where(user.c.id == me),
+        # The last day, of the few who have one: it is compared with the firm's day where the rights are loaded.
+        select(literal("e"), user.c.id, literal(0), cast(user.c.left_on, String)).where(user.c.id == me, user.c.left_on.is_not(None)),
         select(literal("o"), role.c.id, literal(0), role.c.name).where(
             or_(role.c.name == EVERYONE, role.c.id.in_(select(assoc_user_role.c.role_id).where(assoc_user_role.c.user_id == me)))
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import date
 from typing import Any
 
 from sqlalchemy import and_, false, or_, select, true
@@ -74,9 +75,10 @@ class Rights:
 
     def _load(self, user_id: int, even_closed: bool) -> None:
         places, _rows = statements()
-        found = db.session.execute(places, {"user_id": user_id, "today": today()}, execution_options=QUIET).all()
+        found = db.session.execute(places, {"user_id": user_id}, execution_options=QUIET).all()
         level = next((word for kind, _one, is_open, word in found if kind == "l" and (is_open or even_closed)), None)
-        if level is None:
+        last_day = next((word for kind, _one, _other, word in found if kind == "e"), None)
+        if level is None or (last_day is not None and not even_closed and today() > date.fromisoformat(last_day)):
             return
         self.level = level
         for kind, one, other, word in found:

@@ -132,15 +132,17 @@ def api_list() -> Response:
     return jsonify(result=[as_json(one) for one in entries], next=following or None, unread=unread_count())
 
 
-@notification_pages.get("/api/v1/_notifications/<int:number>")
-def api_get(number: int) -> Response:
+@notification_pages.get("/api/v1/_notifications/<pk>")
+def api_get(pk: str) -> Response:
     """One entry."""
+    number = _number(pk)
     return jsonify(id=number, result=as_json(entry(number)))
 
 
-@notification_pages.put("/api/v1/_notifications/<int:number>")
-def api_read(number: int) -> Response:
+@notification_pages.put("/api/v1/_notifications/<pk>")
+def api_read(pk: str) -> Response:
     """Mark one entry as read: ``{"unread": false}``."""
+    number = _number(pk)
     _may_mark()
     one = entry(number)
     mark_read(one.id)
@@ -152,6 +154,12 @@ def api_read_all() -> Response:
     """Mark all entries as read: ``{"unread": false}``."""
     _may_mark()
     return jsonify(read=mark_read())
+
+
+def _number(pk: str) -> int:
+    from core.web.api import id_of
+
+    return id_of(pk)
 
 
 def _may_mark() -> None:

@@ -21,7 +21,8 @@ def test_every_setting_named_outside_the_program_is_explained_in_config():
     explained = "".join(path.read_text() for path in sorted((ROOT / "config").rglob("*")) if path.suffix in (".toml", ".py", ".md"))
     for path in [*DOCUMENTS, *DEPLOY]:
         for name in set(re.findall(r"MORTISE_[A-Z_]*[A-Z]", path.read_text(errors="replace"))):
-            if name.startswith("MORTISE_TEST_") or name == "MORTISE_DB_PASSWORD":  # read by the tests, and by compose itself
+            # Read by the tests, and by compose itself.
+            if name.startswith(("MORTISE_TEST_", "MORTISE_FUZZ")) or name == "MORTISE_DB_PASSWORD":
                 continue
             key = name.removesuffix("_FILE").removeprefix("MORTISE_")
             assert re.search(rf"MORTISE_{key}\b|^#? ?{key.lower()} *=", explained, re.MULTILINE), f"{path.name} names {name}"

@@ -27,7 +27,8 @@ def test_a_right_is_set_left_to_the_addon_again_and_undone(app, login_as, create
     hers = create("crm_client", name="Hers", owner=wang)
     boss, role = login_as("boss", level="administrator"), role_of("Salesperson")
     url = f"/ab_role/{role.id}/_rights/crm_client"
-    assert url in boss.get(f"/ab_role/{role.id}").text
+    assert f"/ab_role/{role.id}/_rights" in boss.get(f"/ab_role/{role.id}").text
+    assert url in boss.get(f"/ab_role/{role.id}/_rights").text
     page = boss.get(url).text
     assert "As the addon has it: own ones, shared ones" in page
     browser = login_as(li)
