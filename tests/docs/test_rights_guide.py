@@ -225,6 +225,7 @@ def test_pictures_can_be_made_and_miss_what_is_gone(chromium, tmp_path):
             assert all(abs(one - other) <= 60 for one, other in zip(size(made), there, strict=True)), f"{name} has changed: make pictures"
             if name == "viewing":
                 page.locator(".m-banner button").click()
+                page.wait_for_url("**/ab_user/*")
         with pytest.raises(AssertionError, match="404"):
             pictures.take(page, pictures.Picture("/nothing/", ("main",)), ids)
         with pytest.raises(Exception, match="Timeout"):
