@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -38,10 +39,36 @@ def chromium() -> Iterator[Any]:
 
     from tests.servers import chromium_arguments, chromium_path
 
+    _wait_for_what_is_sent()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=chromium_arguments())
         yield browser
         browser.close()
+
+
+def _wait_for_what_is_sent() -> None:
+    """A click or a key that posts a form returns when the next page is there: Playwright waits only for what goes out at once,
+    and `again.js` asks first whether somebody is still signed in."""
+    from playwright.sync_api import Locator, Page
+
+    def waiting(kind: type, name: str, page_of: Callable[[Any], Any]) -> None:
+        does = getattr(kind, name)
+        if hasattr(does, "__wrapped__"):
+            return
+
+        @functools.wraps(does)
+        def does_and_waits(self: Any, *args: Any, **named: Any) -> Any:
+            given = does(self, *args, **named)
+            if not page_of(self).is_closed():
+                page_of(self).locator("html:not([data-sending])").wait_for(state="attached")
+            return given
+
+        setattr(kind, name, does_and_waits)
+
+    waiting(Page, "click", lambda page: page)
+    waiting(Page, "press", lambda page: page)
+    waiting(Locator, "click", lambda locator: locator.page)
+    waiting(Locator, "press", lambda locator: locator.page)
 
 
 @pytest.fixture

@@ -20,12 +20,20 @@ export function startAgain() {
     if (!answer.ok) throw new Error(answer.status);
     return answer.json();
   };
+  // From the click until the next page is here one sees that something is under way; a file that comes instead does not tell.
+  let tired;
+  const sending = (whether) => {
+    clearTimeout(tired);
+    document.documentElement.toggleAttribute("data-sending", whether);
+    if (whether) tired = setTimeout(sending, 10000, false);
+  };
   const say = (sentence) => {
     told.textContent = sentence;
     told.parentElement.hidden = !sentence;
   };
   const open = (next) => {
     then = next;
+    sending(false);
     say("");
     form.reset();
     code.hidden = true;
@@ -79,6 +87,7 @@ export function startAgain() {
     // Two clicks are one question.
     if (asking.has(sent)) return;
     asking.add(sent);
+    sending(true);
     const { submitter } = event;
     const go = () => {
       passed.add(sent);
@@ -94,6 +103,8 @@ export function startAgain() {
       }
     }, go).finally(() => asking.delete(sent));
   }, true);
+  window.addEventListener("submit", (event) => { if (event.defaultPrevented && event.target !== form) sending(false); });
+  window.addEventListener("pageshow", (event) => { if (event.persisted) sending(false); });
   document.addEventListener("htmx:response:error", (event) => {
     if (event.detail?.ctx?.response?.status === 401 || event.detail?.xhr?.status === 401) open(null);
   });
