@@ -64,7 +64,20 @@ def explain(user_id: int | None, verb: str, target: Any, field_name: str | None 
         if rights().level != "nobody":
             return _past_the_key(verb, target, field_name)
         who.memo["rights"] = Rights(user_id, even_closed=True)
-        return _beside(Fact("closed", f"ab_user:{user_id}"), _past_the_key(verb, target, field_name))
+        return beside(Fact("closed", f"ab_user:{user_id}"), _past_the_key(verb, target, field_name))
+
+
+def explain_level(user_id: int) -> Explanation:
+    """Why may, or may not, this person open what is for administrators?"""
+    with acting(_with_the_eyes_of(user_id)):
+        closed = rights().level == "nobody"
+        mine = Rights(user_id, even_closed=True) if closed else rights()
+    whose = f"ab_user:{user_id}"
+    if mine.level in ADMINISTRATORS:
+        found = Explanation(True, ((Fact("level", whose),),), ((Fact("level", whose),),))
+    else:
+        found = Explanation(False, ((Fact("no_level", whose),),), ((Fact("would_level", whose),),))
+    return beside(Fact("closed", whose), found) if closed else found
 
 
 def _past_the_key(verb: str, target: Any, field_name: str | None) -> Explanation:
@@ -77,10 +90,10 @@ def _past_the_key(verb: str, target: Any, field_name: str | None) -> Explanation
     who = actor()
     # What the asker may see by his key is remembered with it.
     with acting(replace(who, limits=None, memo={**{name: one for name, one in who.memo.items() if name[0] != "visible"}, "rights": mine})):
-        return _beside(key, _Asked(mine, verb, target, field_name).answer())
+        return beside(key, _Asked(mine, verb, target, field_name).answer())
 
 
-def _beside(fact: Fact, otherwise: Explanation) -> Explanation:
+def beside(fact: Fact, otherwise: Explanation) -> Explanation:
     """Refused for one fact alone, or for this one and others, or for ever."""
     never = not (otherwise.allowed or otherwise.steps)
     steps = () if never else ((fact,), *(() if otherwise.allowed else otherwise.steps))

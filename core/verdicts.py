@@ -34,6 +34,10 @@ SENTENCES = {
     "key": lazy("The API key that was used does not reach this."),
     "field": lazy("But this field is closed to the roles of this person."),
     "readonly": lazy("These records can only be read here."),
+    "kept": lazy("The house keeps these records itself; nobody does this by hand."),
+    "no_menu": lazy("This list stands in no menu; it is opened from the records that it belongs to."),
+    "no_level": lazy("This page is for administrators."),
+    "would_level": lazy("Give the level of an administrator"),
 }
 """What each kind of fact says, in words that fit whoever it is about."""
 
@@ -49,10 +53,14 @@ class Fact:
     model: str = ""
     """Of rights: what they are about, as `core.rules.model_key` says it."""
     verb: str = ""
+    sentence: str = ""
+    """What an addon says itself, where no kind of fact says it."""
 
     @property
     def text(self) -> str:
         """The fact in the acting person's language."""
+        if self.sentence:
+            return self.sentence
         said = str(SENTENCES[self.kind])
         return said % {"role": t(self.role)} if self.role else said
 

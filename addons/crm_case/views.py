@@ -17,9 +17,11 @@ class CaseView(View, model=Case):
     calendar = "due_on"
     panels = [CaseNote]
 
-    def offers(self, name, record):
+    def withheld(self, name, record):
         """An open case can be closed, a closed one opened again."""
-        return name not in ("close", "reopen") or service.is_closed(record) == (name == "reopen")
+        if service.is_closed(record):
+            return _("This case is closed already.") if name == "close" else ""
+        return _("This case is open.") if name == "reopen" else ""
 
     @action(_("Close case"), confirm=_("Close the selected cases?"), icon="check", verb="close")
     def close(self, cases):

@@ -27,7 +27,7 @@ from core.rules import EVERYONE, may, rights
 from core.settings import setting
 from core.titles import titles
 from core.web.history import door_words
-from core.web.menu import is_administrator
+from core.web.menu import only_administrators
 from core.web.shell import drawn, safe_next, say
 
 account_pages = Blueprint("account_pages", __name__)
@@ -145,8 +145,7 @@ def outranks(user: Any) -> bool:
 @account_pages.get("/settings/online")
 def online() -> str:
     """Who has clicked within the last minutes (S1-88, D36)."""
-    if not is_administrator():
-        raise Refused(_("Only an administrator may open the settings."))
+    only_administrators()
     since = now() - timedelta(minutes=setting("online.minutes"))
     query = select(sessions).where(sessions.c.seen_at >= since).order_by(sessions.c.seen_at.desc()).limit(MOST_ONLINE)
     found = db.session.execute(query, execution_options=QUIET).all()

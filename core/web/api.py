@@ -138,7 +138,7 @@ class Resource(ModelRestApi):
         """By which facts a person may or may not do something, and what would change it."""
         from core.web.why import answer, question
 
-        only_known(("record", "verb", "field", "person"))
+        only_known(("record", "verb", "field", "action", "person"))
         words = request.args.to_dict()
         return jsonify(answer(question(self.model.__tablename__, id_of(words["record"]) if words.get("record") else None, words)))
 

@@ -74,11 +74,13 @@ class UserView(View, model=User):
         why = mail_problem() or ("" if record.email else _("This person has no e-mail address."))
         return [SimpleNamespace(title=_("Password by mail"), html=render_template("_person_link.html", person=record, why=why))]
 
-    def offers(self, name: str, record: Any) -> bool:
-        """On the page of one person the panel “Password by mail” says more than a button could."""
-        return name != "invite"
-
-    @action(_("Invite by mail"), icon="mail-forward", confirm=_("Send these people a link with which they choose their password?"))
+    # On the page of one person the panel “Password by mail” says more than a button could.
+    @action(
+        _("Invite by mail"),
+        icon="mail-forward",
+        confirm=_("Send these people a link with which they choose their password?"),
+        on_page=False,
+    )
     def invite(self, people: list[Any]) -> str:
         """A link for everybody chosen, to choose a password by himself."""
         must_be_set_up()
@@ -231,9 +233,11 @@ class MailView(View, model=Mail):
     may_create = may_edit = may_delete = False
     icon, colour = "mail", "plum"
 
-    def offers(self, name: str, record: Any) -> bool:
+    def withheld(self, name: str, record: Any) -> str:
         """What was sent is over."""
-        return record.state == "waiting" if name == "stop" else record.state != "sent"
+        if name == "stop":
+            return "" if record.state == "waiting" else _("This mail does not wait any more.")
+        return _("This mail was sent already.") if record.state == "sent" else ""
 
     def notes(self, record: Any) -> list[Any]:
         """The text, to its reader and its writer only."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from flask import Flask, Response, g, has_request_context, jsonify, make_response, render_template, request, url_for
 from flask_wtf.csrf import CSRFError
@@ -234,6 +234,8 @@ def titles() -> dict[int, str]:
 
 def _why_url(problem: Problem) -> str:
     """The page that explains a refusal, where it is about records of a kind or about one of them."""
+    if problem.status == 403 and request.path.startswith("/settings/"):
+        return f"/why-page?page={quote(request.path)}"
     table, number = ((request.view_args or {}).get(name) for name in ("table", "record_id"))
     if problem.status != 403 or table not in models():
         return ""

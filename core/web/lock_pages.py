@@ -16,28 +16,23 @@ from core.people import User
 from core.records import records
 from core.titles import titles
 from core.web.account_pages import outranks
-from core.web.menu import is_administrator
+from core.web.menu import only_administrators
 from core.web.shell import safe_next, say
 
 lock_pages = Blueprint("lock_pages", __name__)
 
 
-def _only_administrators() -> None:
-    if not is_administrator():
-        raise Refused(_("Only an administrator may open the settings."))
-
-
 @lock_pages.get("/settings/locked")
 def locked() -> str:
     """Accounts and addresses with failed sign-ins of the last day."""
-    _only_administrators()
+    only_administrators()
     return render_template("locked.html", page=SimpleNamespace(locks=lines(locks()), here="/settings/locked"))
 
 
 @lock_pages.get("/api/v1/_locked")
 def locked_api() -> Any:
     """The same, for programs."""
-    _only_administrators()
+    only_administrators()
     found = locks()
     return jsonify(
         result=[
@@ -53,7 +48,7 @@ def locked_api() -> Any:
 @lock_pages.post("/settings/locked/unlock")
 def unlock() -> Any:
     """Let an account or an address try again at once."""
-    _only_administrators()
+    only_administrators()
     lock = lock_of(request.form.get("key", "")[:200])
     if lock is None:
         raise Missing(_("Nobody waits here any more."))

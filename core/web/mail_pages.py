@@ -24,7 +24,7 @@ from core.secret_box import has_secret, keep_secret
 from core.secret_links import send_link
 from core.settings import setting
 from core.web.account_pages import outranks
-from core.web.menu import is_administrator
+from core.web.menu import only_administrators
 from core.web.settings_pages import boxes_of, save_typed
 from core.web.shell import drawn, safe_next, say
 
@@ -36,14 +36,14 @@ PATIENCE = 15.0
 @mail_pages.get("/settings/mail")
 def settings() -> Any:
     """How mail is sent, and how it goes."""
-    _administrators_only()
+    only_administrators()
     return drawn("mail.html", _page({}, {}))
 
 
 @mail_pages.post("/settings/mail")
 def save() -> Any:
     """Save the settings; the password only when one was typed or is to be forgotten."""
-    _administrators_only()
+    only_administrators()
     if not may_set_mail():
         raise Refused(_("Only a system administrator may change how mail is sent."))
     errors = save_typed("mail", request.form)
@@ -62,7 +62,7 @@ def save() -> Any:
 @mail_pages.post("/settings/mail/test")
 def test() -> Any:
     """Send a message to oneself at once, and say what the server answered."""
-    _administrators_only()
+    only_administrators()
     must_be_set_up()
     address = db.session.execute(select(User.__table__.c.email).where(User.__table__.c.id == actor().user_id)).scalar()
     recipient, server, language = _own(address), mail_server(), actor().language
@@ -104,11 +104,6 @@ def password_link(person: int) -> Any:
     else:
         say(_("A link is on its way to %(address)s.", address=user.email), icon="mail-forward")
     return redirect(safe_next(f"/ab_user/{user.id}"))
-
-
-def _administrators_only() -> None:
-    if not is_administrator():
-        raise Refused(_("Only an administrator may open the settings."))
 
 
 def _page(typed: Any, errors: dict[str, str]) -> SimpleNamespace:

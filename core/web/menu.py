@@ -8,12 +8,14 @@ from typing import Any
 from core import hooks
 from core.addons import addons, enabled
 from core.context import actor
+from core.errors import Refused
 from core.i18n import gettext as _
 from core.i18n import t
 from core.model import model_label, models, part_of
 from core.people import User
 from core.rules import may, rights
 from core.state import cached_by_generation
+from core.verdicts import Fact, Verdict
 from core.web.views import view_of
 
 COLOURS = ("dai", "teal", "clay", "plum", "olive", "indigo", "amber", "rose", "green", "stone")
@@ -96,13 +98,18 @@ def _offered() -> list[tuple[Any, Any]]:
     for model in models().values():
         by_addon.setdefault(model.addon, []).append(model)
     found = []
-    for name, one in sorted(addons().items(), key=lambda pair: pair[1].position):
-        if one.menu and enabled(name):
+    for name, _one in sorted(addons().items(), key=lambda pair: pair[1].position):
+        if enabled(name):
             for model in sorted(by_addon.get(name, []), key=lambda each: view_of(each).position):
-                view = view_of(model)
-                if view.in_menu if view.in_menu is not None else part_of(model) is None:
-                    found.append((model, view))
+                if in_menu(model):
+                    found.append((model, view_of(model)))
     return found
+
+
+def in_menu(model: Any) -> bool:
+    """Does the list of this model stand in menus at all, while its addon is on?"""
+    wanted = view_of(model).in_menu
+    return bool(addons()[model.addon].menu) and (wanted if wanted is not None else part_of(model) is None)
 
 
 @cached_by_generation
@@ -153,9 +160,16 @@ def is_administrator() -> bool:
     return rights().level in ("administrator", "system_administrator")
 
 
-def settings_groups(path: str) -> list[Module]:
-    """What administrators set, in groups; empty for everybody else."""
+def only_administrators() -> None:
+    """Raises `Refused`, with the level as its reason, when the acting person sets nothing up."""
     if not is_administrator():
+        verdict = Verdict(False, (Fact("no_level", f"ab_user:{actor().user_id}"),))
+        raise Refused(_("Only an administrator may open the settings."), verdict)
+
+
+def settings_groups(path: str, whoever: bool = False) -> list[Module]:
+    """What administrators set, in groups; empty for everybody else, unless it is asked for ``whoever``."""
+    if not whoever and not is_administrator():
         return []
     groups = [
         Module(
@@ -163,7 +177,7 @@ def settings_groups(path: str) -> list[Module]:
             "users",
             "plum",
             [
-                *(_of_core(table, path) for table in ("ab_user", "core_department", "core_post", "core_team")),
+                *(_of_core(table, path, whoever) for table in ("ab_user", "core_department", "core_post", "core_team")),
                 Entry(_("Organisation"), "/departments", "sitemap", "teal", _("The tree of departments and their heads"), in_bar=False),
                 Entry(_("Locked accounts"), "/settings/locked", "lock", "rose", _("Who waits after failed sign-ins"), in_bar=False),
                 Entry(_("Online now"), "/settings/online", "broadcast", "green", _("Who is at work, and where"), in_bar=False),
@@ -178,7 +192,7 @@ def settings_groups(path: str) -> list[Module]:
             "shield",
             "indigo",
             [
-                _of_core(table, path)
+                _of_core(table, path, whoever)
                 for table in ("ab_role", "core_role_right", "core_field_right", "core_personal_right", "core_right_test")
             ],
         ),
@@ -213,9 +227,9 @@ def settings_groups(path: str) -> list[Module]:
     return groups
 
 
-def _of_core(table: str, path: str) -> Any:
+def _of_core(table: str, path: str, whoever: bool) -> Any:
     model = models().get(table)
-    if model is None or not may("read", model):
+    if model is None or not (whoever or may("read", model)):
         return None
     return _entry(model, path, view_of(model).may_create and bool(may("create", model)))
 

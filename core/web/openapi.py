@@ -60,6 +60,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "record": {"description": "The record in question; without it, records of this kind at all", "schema": {"type": "integer"}},
     "verb": {"description": "read, create, edit, delete, import, export, …", "schema": {"type": "string", "default": "read"}},
     "field": {"description": "One field of it, to read or to edit", "schema": TEXT},
+    "action": {"description": "One button of its page, by its name, in place of a verb", "schema": TEXT},
     "person": {"description": "Whose rights; one’s own without it", "schema": {"type": "integer"}},
     "share_id": {"in": "path", "required": True, "schema": {"type": "integer"}},
     "If-Match": {"in": "header", "description": "The ETag read with the record; another version is refused", "schema": TEXT},
@@ -262,7 +263,7 @@ def describe(spec: Any, model: type) -> None:
         words = ("filter", "q", "order", "columns")
         export = _operation(model, "Export as CSV", {"type": "string"}, (400, 401, 403), parameters=words, media_type="text/csv")
         spec.path(path=f"{base}/_export", operations={"get": export})
-    asked = _operation(model, "Why?", EXPLAINED, (400, 401, 403, 404), parameters=("record", "verb", "field", "person"))
+    asked = _operation(model, "Why?", EXPLAINED, (400, 401, 403, 404), parameters=("record", "verb", "field", "action", "person"))
     spec.path(path=f"{base}/_why", operations={"get": asked})
     if shareable(model):
         opened = _operation(model, "Share", SHARED, (400, 401, 403, 404, 415, 422), body="Share")

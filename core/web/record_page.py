@@ -141,7 +141,7 @@ def record_page(form: RecordForm, *, next_url: str = "") -> SimpleNamespace:
     page.actions = [
         SimpleNamespace(name=each.name, label=t(each.label), icon=each.icon, danger=each.danger)
         for each in view.actions()
-        if view.offers(each.name, record) and may(each.verb, record)
+        if each.on_page and not view.withheld(each.name, record) and may(each.verb, record)
     ]
     page.delete_url = f"{here}/delete" if view.may_delete and may("delete", record) else ""
     panels = _panels(form)

@@ -13,14 +13,14 @@ from core import mail
 from core.account_requests import AccountRequest, differences, may_answer, open_requests
 from core.context import actor, local
 from core.db import db
-from core.errors import Conflict, Invalid, Refused
+from core.errors import Conflict, Invalid
 from core.i18n import gettext as _
 from core.model import fields_of
 from core.people import Department, User
 from core.records import records
 from core.titles import titles
 from core.web.api import as_json, body_of_request, readable
-from core.web.menu import is_administrator
+from core.web.menu import is_administrator, only_administrators
 from core.web.shell import drawn, say
 
 request_pages = Blueprint("request_pages", __name__)
@@ -91,14 +91,14 @@ def _own_page(typed: dict[str, str], errors: dict[str, str]) -> SimpleNamespace:
 @request_pages.get("/settings/requests")
 def waiting() -> Any:
     """The open requests of people whom this administrator may edit."""
-    _administrators_only()
+    only_administrators()
     return drawn("requests.html", _page({}))
 
 
 @request_pages.post("/settings/requests/<int:number>")
 def answer(number: int) -> Any:
     """Accept or decline."""
-    _administrators_only()
+    only_administrators()
     wanted, reason = request.form.get("answer", ""), request.form.get("reason", "")
     try:
         with db.session.begin_nested():
@@ -139,11 +139,6 @@ def _answer(number: int, wanted: str, reason: str) -> tuple[str, str]:
     else:
         raise Invalid({"answer": _("Please choose an answer.")})
     return made, records(AccountRequest).get(number).person.username if made else ""
-
-
-def _administrators_only() -> None:
-    if not is_administrator():
-        raise Refused(_("Only an administrator may open the settings."))
 
 
 def _page(errors: dict[int, str]) -> SimpleNamespace:

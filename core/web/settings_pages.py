@@ -14,20 +14,14 @@ from core.i18n import LANGUAGES, listed, ngettext, t
 from core.i18n import gettext as _
 from core.settings import declared_settings, set_setting, setting
 from core.web import field_pages, journal_pages, option_pages
-from core.web.menu import COLOURS, is_administrator, settings_groups
+from core.web.menu import COLOURS, only_administrators, settings_groups
 from core.web.shell import drawn, say
 
 settings_pages = Blueprint("settings", __name__, url_prefix="/settings")
 field_pages.add_to(settings_pages)
 option_pages.add_to(settings_pages)
 journal_pages.add_to(settings_pages)
-
-
-@settings_pages.before_request
-def only_administrators() -> None:
-    """These pages are for administrators."""
-    if not is_administrator():
-        raise Refused(_("Only an administrator may open the settings."))
+settings_pages.before_request(only_administrators)
 
 
 @settings_pages.get("/")

@@ -253,7 +253,7 @@ def _shell() -> Shell:
 
 def register(app: Flask) -> None:
     """Give every template its frame, its words and its static files, and the app its screens."""
-    import core.web.core_views  # noqa: F401 - people, roles and rights get their views
+    from core.web import core_views, why_menu  # noqa: F401 - views of people, roles and rights; a further page of “Why?”
     from core.web.account_pages import account_pages
     from core.web.again import again
     from core.web.bulk_pages import bulk_pages

@@ -32,6 +32,8 @@ class Action:
     icon: str = "bolt"
     danger: bool = False
     verb: str = "edit"
+    on_page: bool = True
+    """False: a button of the list alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +52,17 @@ _automatic: dict[type, View] = {}
 _places: dict[type, list[Place]] = {}
 
 
-def action(label: str, *, confirm: str | None = None, icon: str = "bolt", danger: bool = False, verb: str = "edit") -> Callable[[Any], Any]:
+def action(
+    label: str, *, confirm: str | None = None, icon: str = "bolt", danger: bool = False, verb: str = "edit", on_page: bool = True
+) -> Callable[[Any], Any]:
     """Make a method of a view a button: ``@action(_("Close"), confirm=_("Close the selected cases?"))``.
 
     It gets the chosen records and may return a sentence for the person. ``verb`` is the right it needs.
     """
 
     def mark(function: Any) -> Any:
-        function.mortise_action = {"label": label, "confirm": confirm, "icon": icon, "danger": danger, "verb": verb}
+        told = {"label": label, "confirm": confirm, "icon": icon, "danger": danger, "verb": verb, "on_page": on_page}
+        function.mortise_action = told
         return function
 
     return mark
@@ -125,9 +130,12 @@ class View:
         """Fields of this record that nobody changes on a screen, each with the sentence that says why."""
         return {}
 
-    def offers(self, name: str, record: Any) -> bool:
-        """Does the button ``name`` make sense for this record as it is now? Whether the person may is asked elsewhere."""
-        return True
+    def withheld(self, name: str, record: Any) -> str:
+        """Why the button ``name`` makes no sense for this record as it is now, in a sentence; nothing when it does.
+
+        Whether the person may is asked elsewhere; “Why?” tells both.
+        """
+        return ""
 
     def options(self, name: str) -> list[tuple[str, str]] | None:
         """The values that a text field may take, with their words, where this view offers a choice; else None."""
@@ -220,14 +228,14 @@ class View:
         seen = filter_fields(other)
         return [(other, one) for other_, one in links_to(self.model) if other_ is other and one.kind.name == "link" and one.name in seen]
 
+    def all_actions(self) -> list[Action]:
+        """The view's own buttons, whoever may press them."""
+        told = {name: getattr(getattr(type(self), name, None), "mortise_action", None) for name in dir(type(self))}
+        return [Action(name=name, function=getattr(self, name), **words) for name, words in told.items() if words]
+
     def actions(self) -> list[Action]:
         """The view's own buttons that the acting person's rights allow in general."""
-        found = []
-        for name in dir(type(self)):
-            told = getattr(getattr(type(self), name, None), "mortise_action", None)
-            if told and may(told["verb"], self.model):
-                found.append(Action(name=name, function=getattr(self, name), **told))
-        return found
+        return [one for one in self.all_actions() if may(one.verb, self.model)]
 
 
 def view_of(model: type) -> View:

@@ -12,7 +12,7 @@ from core.addons import enabled
 from core.context import actor, until_words
 from core.db import db
 from core.errors import Broken, Missing, Refused
-from core.explain import Explanation, explain, rights_of
+from core.explain import Explanation, beside, explain, rights_of
 from core.i18n import gettext as _
 from core.i18n import listed, t
 from core.model import fields_of, model_label, model_of, models
@@ -54,17 +54,28 @@ def question(table: str, record_id: int | None, words: dict[str, str]) -> Simple
     view = view_at(table)
     model: Any = view.model
     record = records(model).get(record_id) if record_id is not None else None
-    verb, field_name, person = words.get("verb") or "read", words.get("field") or None, words.get("person") or str(actor().user_id)
+    verb, field_name = words.get("verb") or "read", words.get("field") or None
+    action = next((one for one in view.all_actions() if one.name == words.get("action")), None)
+    if words.get("action") and (action is None or field_name is not None):
+        raise Broken(_("There is no button “%(name)s”.", name=words["action"][:60]))
+    verb = action.verb if action else verb
     if verb not in verbs_of(model):
         raise Broken(_("There is no right “%(verb)s” on %(label)s.", verb=verb[:40], label=model_label(model, many=True)))
     if field_name is not None and (field_name not in view.fields() or verb not in ("read", "edit")):
         raise Broken(_("There is no field “%(name)s”.", name=field_name[:60]))
-    knows = may_know()
-    if not (person.isascii() and person.isdigit() and len(person) < 11) or (int(person) != actor().user_id and not knows):
+    return SimpleNamespace(
+        model=model, record=record, verb=verb, field_name=field_name, action=action, person=asked_about(words), knows=may_know(), view=view
+    )
+
+
+def asked_about(words: dict[str, str]) -> int:
+    """The person that an address asks about, the asking one by itself. Raises `Refused` and `Missing`."""
+    person = words.get("person") or str(actor().user_id)
+    if not (person.isascii() and person.isdigit() and len(person) < 11) or (int(person) != actor().user_id and not may_know()):
         raise Refused(_("You may ask this about yourself only."), may("read", PersonalRight))
     if not visible_ids(MortiseUser, [int(person)]):
         raise Missing(_("There is no such record, or it is not visible to you."))
-    return SimpleNamespace(model=model, record=record, verb=verb, field_name=field_name, person=int(person), knows=knows)
+    return int(person)
 
 
 def may_know() -> bool:
@@ -75,6 +86,24 @@ def may_know() -> bool:
 def answer(asked: SimpleNamespace) -> dict[str, Any]:
     """The answer as plain values: allowed, chains and steps of facts with kind, text and url."""
     found = explain(asked.person, asked.verb, asked.record if asked.record is not None else asked.model, asked.field_name)
+    if not asked.action and not getattr(asked.view, f"may_{asked.verb}", True):
+        found = beside(Fact("kept"), Explanation(False, (), ()))
+    elif sentence := _as_it_is_now(asked):
+        found = beside(Fact("withheld", f"{asked.model.__tablename__}:{asked.record.id}", sentence=sentence), found)
+    return told(asked, found)
+
+
+def _as_it_is_now(asked: SimpleNamespace) -> str:
+    """What stands against it in the record itself, whoever asks: a button that makes no sense, a field that nobody changes."""
+    if asked.record is None:
+        return ""
+    if asked.action:
+        return asked.view.withheld(asked.action.name, asked.record)
+    return asked.view.fixed(asked.record).get(asked.field_name, "") if asked.verb == "edit" else ""
+
+
+def told(asked: SimpleNamespace, found: Explanation) -> dict[str, Any]:
+    """An explanation as plain values; what would change it only for those who may know."""
     words = Words(asked, found)
     steps = [[words.told(fact, step=not found.allowed) for fact in step] for step in found.steps] if asked.knows else []
     return {"allowed": found.allowed, "chains": [[words.told(fact) for fact in chain] for chain in found.chains], "steps": steps}
@@ -203,7 +232,7 @@ def _page(asked: SimpleNamespace) -> SimpleNamespace:
     table, many = model.__tablename__, model_label(model, many=True)
     person = titles(MortiseUser, [asked.person]).get(asked.person, f"#{asked.person}")
     fields = view_of(model).fields()
-    what = verb_label(asked.verb)
+    what = t(asked.action.label) if asked.action else verb_label(asked.verb)
     if asked.field_name:
         what = _("%(verb)s: %(field)s", verb=what, field=fields[asked.field_name].title)
     words = {"person": person, "verb": what, "target": str(record) if record is not None else many}
@@ -219,16 +248,19 @@ def _page(asked: SimpleNamespace) -> SimpleNamespace:
         if found["allowed"]
         else _("“%(person)s” may not: %(verb)s – %(target)s", **words),
         knows=asked.knows,
-        people=_people() if asked.knows else [],
+        people=people_to_ask() if asked.knows else [],
         person=asked.person,
         verbs=[(verb, verb_label(verb)) for verb in verbs_of(model)],
         verb=asked.verb,
         fields=[(name, one.title) for name, one in fields.items() if not one.system],
         field=asked.field_name or "",
+        actions=[(one.name, t(one.label)) for one in view_of(model).all_actions()],
+        action=asked.action.name if asked.action else "",
     )
 
 
-def _people() -> list[tuple[int, str]]:
+def people_to_ask() -> list[tuple[int, str]]:
+    """(id, name) of those whom a page about rights offers."""
     query = select(MortiseUser.id, MortiseUser.name, MortiseUser.username).order_by(MortiseUser.name).limit(MOST_PEOPLE)
     return [(row.id, f"{row.name} ({row.username})") for row in db.session.execute(query)]
 
@@ -251,6 +283,7 @@ def _effective(user: Any, mine: Rights) -> SimpleNamespace:
     return SimpleNamespace(
         title=_("What “%(person)s” may do", person=str(user)),
         person=str(user),
+        person_id=user.id,
         person_url=f"/ab_user/{user.id}" if may_know() else "",
         closed=mine.level == "nobody",
         level=option_label("ab_user.level", user.level),

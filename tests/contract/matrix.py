@@ -102,7 +102,7 @@ AUDIENCES: dict[str, str] = {
     **dict.fromkeys(("signin.code", "again.alive", "again.sign_in_again", "links.ask", "links.ask_an_administrator"), ANYBODY),
     **dict.fromkeys(("links.choose", "links.choose_password", "links.forgot", "links.send_me_a_link"), ANYBODY),
     **dict.fromkeys(("account_pages.person", "people_pages.departments", "trash_pages.trash"), SIGNED_IN),
-    **dict.fromkeys(("request_pages.mine", "request_pages.file"), SIGNED_IN),
+    **dict.fromkeys(("request_pages.mine", "request_pages.file", "why.why_page"), SIGNED_IN),
     **{f"notification_pages.{name}": SIGNED_IN for name in (
         "listing", "read_all", "count", "settings", "keep_settings", "api_list", "api_read_all",
     )},

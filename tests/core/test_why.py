@@ -125,3 +125,80 @@ def test_a_refusal_leads_to_its_reasons(app, login_as, create, create_user):
     browser = login_as(li)
     page = text(browser.get("/crm_client/new"))
     assert 'href="/crm_client/_why?verb=create"' in page and browser.get("/crm_client/_why?verb=create").status_code == 200
+
+
+@both_databases
+def test_a_button_that_makes_no_sense_now_says_so_beside_the_rights(app, login_as, api_as, create, create_user):
+    li = create_user("li", roles=["Lawyer"])
+    case = create("crm_case", name="合同纠纷", client=create("crm_client", name="Far Hills", owner=li), owner=li)
+    boss = login_as("boss", level="administrator")
+    asked = f"/crm_case/{case.id}/_why?person={li.id}&action="
+    assert "“li” may not: Reopen case" in text(boss.get(f"{asked}reopen")) and "This case is open." in text(boss.get(f"{asked}reopen"))
+    assert "“li” may: Close case" in text(boss.get(f"{asked}close"))
+    boss.post("/crm_case/_bulk", data={"action": "close", "ids": case.id, "confirmed": "1"})
+    page = text(boss.get(f"{asked}close"))
+    assert "“li” may not: Close case" in page and "This case is closed already." in page
+    # Both the record and a right taken away stand against it: one of each group is needed.
+    create(PersonalRight, user=li, model="crm_case", verb="close", denied=True)
+    page = text(boss.get(f"{asked}close"))
+    assert "Change this: This case is closed already." in page and "taken away personally" in page and "Group 2" in page
+    told = api_as("boss2", level="administrator").get(f"/api/v1/crm_case/_why?record={case.id}&action=close&person={li.id}").json
+    assert told["allowed"] is False and told["chains"][0][0]["kind"] == "withheld"
+    assert told["chains"][0][0]["text"] == "This case is closed already."
+    for query in ("action=fly", "action=close&field=name", "action=__init__"):
+        assert boss.get(f"/crm_case/{case.id}/_why?{query}").status_code == 400, query
+
+
+@both_databases
+def test_what_the_house_keeps_itself_and_fixed_fields_are_told(app, login_as, create, create_user):
+    boss = login_as("boss", level="administrator")
+    page = text(boss.get("/core_mail/_why?verb=delete"))
+    assert "may not" in page and "The house keeps these records itself" in page and "Nothing can change this." in page
+
+
+@both_databases
+def test_a_page_of_the_menu_says_why_it_is_there(app, login_as, create, create_user):
+    li, gone = create_user("li", roles=["Salesperson"]), create_user("gone", level="administrator", active=False)
+    browser, boss = login_as(li), login_as("boss", level="administrator")
+    page = text(browser.get("/why-page?page=/settings/firm"))
+    assert "The menu of “li” does not have: Firm" in page and "This page is for administrators." in page
+    assert "Give the level" not in page, "what would change it is told to those who may know"
+    page = text(boss.get(f"/why-page?page=/settings/firm&person={li.id}"))
+    assert "Give the level of an administrator" in page
+    assert "The menu of “boss” has: Firm" in text(boss.get("/why-page?page=/settings/firm"))
+    # A list stands there by the right to read; its parts stand in no menu.
+    assert "The menu of “li” has: Clients" in text(browser.get("/why-page?page=/crm_client/"))
+    page = text(browser.get("/why-page?page=/crm_case_note/"))
+    assert "does not have" in page and "stands in no menu" in page
+    # A list of core is for administrators, and for those of whom nobody took it.
+    assert "This page is for administrators." in text(browser.get("/why-page?page=/ab_role/"))
+    page = text(boss.get(f"/why-page?page=/settings/firm&person={gone.id}"))
+    assert "does not have" in page and "The account is closed" in page
+    for query, status in (("page=/nothing", 404), (f"person={gone.id}", 403), ("person=x", 403)):
+        assert browser.get(f"/why-page?{query}").status_code == status, query
+
+
+@both_databases
+def test_the_menu_and_its_why_say_the_same(app, login_as, create_user):
+    """Every page of the settings and every list, for three people: it is in the menu when, and only when, “Why?” says so."""
+    import re
+
+    boss = login_as("boss", level="administrator")
+    for name, values in (("li", {"roles": ["Salesperson"]}), ("chief", {"level": "administrator"}), ("nobody", {})):
+        person = create_user(name, **values)
+        browser = login_as(person)
+        home = browser.get("/new").get_data(as_text=True) + browser.get("/").get_data(as_text=True)
+        pages = re.findall(r'<option value="(/[^"]+)"', text(boss.get("/why-page")))
+        assert len(pages) > 20
+        overview = browser.get("/settings/").get_data(as_text=True)
+        for path in pages:
+            has = "does not have" not in text(boss.get(f"/why-page?page={path}&person={person.id}"))
+            shown = f'href="{path}"' in home or f'href="{path}"' in overview
+            assert has == shown, (name, path)
+
+
+def test_a_refused_page_of_the_settings_leads_to_its_why(login_as, create_user):
+    browser = login_as(create_user("li", roles=["Salesperson"]))
+    page = text(browser.get("/settings/fields/"))
+    assert 'href="/why-page?page=/settings/fields/"' in page
+    assert browser.get("/why-page?page=/settings/fields/crm_client").status_code == 200
