@@ -178,7 +178,10 @@ class Share(Model):
     access: Mapped[str] = field(choices=["read", "edit"], default="read")
     until: Mapped[datetime | None] = field()
     __table_args__ = (
-        Index("ix_core_share_user_model_record", "user_id", "model", "record_id"),
+        # What is shared with a person is read from an index alone, however many shares a firm has.
+        Index("ix_core_share_user_reach", "user_id", "model", "record_id", "until", "access"),
+        Index("ix_core_share_department_reach", "department_id", "model", "record_id", "until", "access"),
+        Index("ix_core_share_team_reach", "team_id", "model", "record_id", "until", "access"),
         Index("ix_core_share_model_record", "model", "record_id"),
     )
 

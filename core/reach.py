@@ -16,6 +16,8 @@ MOST_COUNTED = 10_000
 FEW = 3_000
 """Up to so many visible rows, they are fetched and sorted; beyond, the order's index is walked."""
 KEPT_SECONDS = 300
+ALONE_SECONDS = 60
+"""So long it is believed that more than 10,000 records are shared with somebody: counting them takes as long as the page."""
 MOST_SHARED = 500
 """So many shared records are noted one by one; of more only whether they are the same."""
 MOST_WALKS = 40
@@ -49,7 +51,7 @@ def reach_of(model: Any, branches: list[Any] | None, fresh: bool) -> tuple[int |
         if len(ids) <= FEW:
             known.pop(key, None)
             return len(ids), ids
-    elif not fresh:
+    elif not fresh or (kept[0] == ALONE and time.monotonic() - kept[1] < ALONE_SECONDS):
         return kept[0], None
     count = _count(model, branches)
     if count > FEW:
@@ -67,7 +69,7 @@ def _count(model: Any, branches: list[Any]) -> int:
     many = rights().much_shared(model)
     if many is not None:
         # A share goes with its record (`core.deletion`), so that very many need not be looked for among the records.
-        some = many.limit(MOST_COUNTED + TWICE).subquery()
+        some = select(many.subquery()).limit(MOST_COUNTED + TWICE).subquery()
         query = select(func.count(some.c.record_id.distinct()))
         if db.session.execute(query, execution_options=QUIET).scalar_one() > MOST_COUNTED:
             return ALONE

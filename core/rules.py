@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Any
 
-from sqlalchemy import and_, false, or_, select, true
+from sqlalchemy import and_, false, or_, select, true, union_all
 
 from core.context import actor, now, today
 from core.db import among, db
@@ -231,22 +231,29 @@ class Rights:
         """The ids of the records that are shared with the person, as a query, where they are too many to be named; else None."""
         grant = self.grant(model, verb)
         many = self._much_shared and grant.shared and not ("all" in grant.scopes or (model.open_to_team and grant.scopes))
-        return self._shared_ids(model, verb) if many else None
+        # Each holder by itself, so that each is read from its own index.
+        return union_all(*(self._shared_ids(model, verb, [one]) for one in self._holders())) if many else None
 
     def _few_shared(self, model: type, verb: str) -> set[int]:
         return {record_id for record_id, access in self._shared.get(model.__tablename__, ()) if verb == "read" or access == "edit"}
 
-    def _shared_ids(self, model: type, verb: str) -> Any:
+    def _shared_ids(self, model: type, verb: str, holders: list[Any] | None = None) -> Any:
+        share = Share.__table__
+        lasting = or_(share.c.until.is_(None), share.c.until > now())
+        where = [share.c.model == model.__tablename__, or_(*(holders or self._holders())), lasting]
+        if verb != "read":
+            where.append(share.c.access == "edit")
+        return select(share.c.record_id).where(*where)
+
+    def _holders(self) -> list[Any]:
+        """Conditions of the shares that are the person's: given to him, to his departments, to his teams."""
         share = Share.__table__
         mine = [share.c.user_id == self.user_id]
         if self.departments:
             mine.append(share.c.department_id.in_(sorted(self.departments)))
         if self.teams:
             mine.append(share.c.team_id.in_(sorted(self.teams)))
-        where = [share.c.model == model.__tablename__, or_(*mine), or_(share.c.until.is_(None), share.c.until > now())]
-        if verb != "read":
-            where.append(share.c.access == "edit")
-        return select(share.c.record_id).where(*where)
+        return mine
 
     def row_filter(self, model: type, verb: str = "read", *, each: bool = False) -> Any:
         """One SQL expression for the rows within reach: None for “all”, ``false()`` for “none”; ``each`` as in `branches`."""

@@ -118,6 +118,10 @@ def share(count: int, who: dict[str, list[Any]], holder: int | None, shares: int
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql(f"PRAGMA analysis_limit={LOOKED_AT}")
         connection.exec_driver_sql(f"ANALYZE {table.name}")
+    if db.engine.dialect.name == "postgresql":
+        # As PostgreSQL does by itself within a minute of so large a change.
+        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql(f"VACUUM {table.name}")
 
 
 def level(user: int, word: str) -> None:
