@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -15,6 +16,7 @@ from core.context import actor
 SECRET_WORDS = re.compile(r"passw|secret|token|authorization|cookie|phone|mobile|csrf", re.IGNORECASE)
 # Eleven-digit mobile numbers, numbers with an area code, and international ones; not dates, ids or hashes.
 PHONE = re.compile(r"(?<![\w.])(?:\+\d{1,3}[ -]?)?(?:1[3-9]\d[ -]?\d{4}[ -]?\d{4}|0\d{2,3}[ -]?\d{7,8}|\+\d[\d -]{7,14}\d)(?![\w.])")
+ENDS_LINES = re.compile("[\x85\u2028\u2029]")
 Event = MutableMapping[str, Any]
 
 
@@ -35,7 +37,7 @@ def start_logging(level: str = "info", form: str = "json") -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    renderer: Any = structlog.processors.JSONRenderer(ensure_ascii=False) if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    renderer: Any = structlog.processors.JSONRenderer(serializer=_one_line) if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
     )
@@ -48,6 +50,11 @@ def start_logging(level: str = "info", form: str = "json") -> None:
     root.setLevel(level.upper())
     for noisy in ("flask_appbuilder", "alembic", "flask_wtf", "flask_limiter"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+
+
+def _one_line(event: Any, **options: Any) -> str:
+    """JSON that every reader takes for one line: some end lines at signs that JSON lets stand."""
+    return ENDS_LINES.sub(lambda sign: f"\\u{ord(sign[0]):04x}", json.dumps(event, ensure_ascii=False, **options))
 
 
 def log(name: str = "mortise") -> Any:

@@ -58,3 +58,17 @@ def test_a_working_day_leaves_no_secret_in_the_log(lines, app, client, create_us
     assert len(requests) > 12 and all(one["request_id"] and one["path"] and one["status"] for one in requests)
     for secret in (PHONE, PHONE[2:], OTHER, "87654321", PASSWORD, tokens["access_token"], tokens["refresh_token"]):
         assert secret not in text, [one for one in told if secret in json.dumps(one, ensure_ascii=False)]
+
+
+def test_no_request_writes_a_line_of_its_own_into_the_log(lines, app, client, create_user, login_as):
+    """Line feeds, quotes and escape signs in addresses, names and headers stay inside the one JSON line that they came with."""
+    forged = '\n{"event": "sign-in", "user": "boss"}\r\n\x1b[31mred\x1b[0m\u2028"}'
+    browser = login_as(create_user("li", level="administrator"))
+    browser.get("/crm_client/", query_string={"q": forged})
+    browser.get(f"/{forged}/")
+    browser.get("/", headers={"User-Agent": 'x"}{"event": "sign-in'})
+    browser.post("/crm_client/new", data={"name": forged, "code": "A1"})
+    client.post("/api/v1/security/login", json={"username": forged, "password": "none of these", "provider": "db"})
+    found = lines()  # each line is JSON by itself, or this raises
+    assert len(found) >= 5 and all(isinstance(one, dict) and one["level"] and one["timestamp"] for one in found)
+    assert not [one for one in found if one["event"] == "sign-in"] and not [one for one in found if one.get("user") == "boss"]
