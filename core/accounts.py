@@ -18,7 +18,7 @@ from core.context import actor, now, zone_of
 from core.db import db
 from core.i18n import gettext as _
 from core.notifications import UNREAD_TABLES
-from core.people import MortiseUser, SignInAttempt, SignInRow, SignInSession
+from core.people import LEVELS, MortiseUser, SignInAttempt, SignInRow, SignInSession
 from core.preferences import table as preference_table
 from core.second_factor import HAS_FACTOR, ROLE_DEMANDS, demanded, take
 from core.settings import setting
@@ -198,9 +198,12 @@ def end_sessions(user_id: int) -> None:
 
 @event.listens_for(MortiseUser, "after_update")
 def _end_with_password_or_account(_mapper: Any, connection: Connection, user: MortiseUser) -> None:
-    # Whatever door it came through: a changed password or a closed account ends the person's sessions.
+    # Whatever door it came through: a changed password, a closed account or a lower level ends the person's sessions.
     attributes = inspect(user).attrs
-    if attributes.password.history.has_changes() or (attributes.active.history.has_changes() and not user.active):
+    closed = attributes.active.history.has_changes() and not user.active
+    before = (attributes.level.history.deleted or [user.level])[0]
+    lowered = before in LEVELS and user.level in LEVELS and LEVELS.index(user.level) < LEVELS.index(before)
+    if closed or lowered or attributes.password.history.has_changes():
         connection.execute(delete(sessions).where(sessions.c.user_id == user.id))
 
 

@@ -37,7 +37,8 @@ def start_logging(level: str = "info", form: str = "json") -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    renderer: Any = structlog.processors.JSONRenderer(serializer=_one_line) if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    as_json = structlog.processors.JSONRenderer(serializer=_one_line)
+    renderer: Any = as_json if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
     )

@@ -164,6 +164,12 @@ def known_ids() -> dict[str, list[int]]:
     return found
 
 
+def batched(found: list[Any], count: int) -> Iterator[list[Any]]:
+    """``found`` by so many: each batch has a fresh copy of the database, which costs more on PostgreSQL than the requests of a few."""
+    for place in range(0, len(found), count):
+        yield found[place : place + count]
+
+
 def ask(told: Told, person: Any, operation: Any, examples: int) -> None:
     """``examples`` requests of one operation: a third as the description says, a third against it, a third with malice."""
     told.operations += 1

@@ -114,3 +114,17 @@ def test_old_sign_ins_go_at_night(app, client, create_user, clock):
     clock.advance(timedelta(days=2))
     forget_old_sign_ins()
     assert kept() == []
+
+
+@both_databases
+def test_a_lower_level_ends_all_sessions_and_a_higher_one_none(app, login_as, create_user):
+    wang = create_user("wang", level="administrator")
+    boss, hers = login_as("boss", level="system_administrator"), login_as(wang)
+    version = wang.version
+    for level, stays in (("system_administrator", True), ("administrator", False)):
+        done = boss.post(f"/ab_user/{wang.id}", data={"level": level, "version": version, "_fields": "level"})
+        assert done.status_code == 302, done.text[-2000:]
+        db.session.rollback()
+        version = db.session.get(type(wang), wang.id).version
+        assert (hers.get("/account").status_code == 200) is stays, level
+    assert login_as(wang).get("/account").status_code == 200
