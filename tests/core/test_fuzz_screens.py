@@ -19,7 +19,20 @@ from core.model import fields_of, models
 from core.testing import both_databases
 from tests.contract.addresses import typed
 from tests.core.fuzzing import (
-    EXAMPLES, IDS, OPERATORS, PERSONS, SEED, WORDS, Told, batched, copy_of, furnish, known_ids, sample, trees, written,
+    EXAMPLES,
+    IDS,
+    OPERATORS,
+    PERSONS,
+    SEED,
+    WORDS,
+    Told,
+    batched,
+    copy_of,
+    furnish,
+    known_ids,
+    sample,
+    trees,
+    written,
 )  # fmt: skip
 
 pytestmark = pytest.mark.slow
