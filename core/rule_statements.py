@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import String, bindparam, case, cast, literal, null, or_, select, union_all
+from sqlalchemy import String, bindparam, case, cast, func, literal, null, or_, select, union_all
 
 from core.people import Department, FieldRight, MortiseUser, PersonalRight, Post, RoleRight, RoleRow, Share, Team, assoc_user_role
 from core.rule_lines import EVERYONE
@@ -49,7 +49,8 @@ def statements() -> tuple[Any, Any]:
     )
     # One by one, each from its own index; several at once would be looked for in the whole table.
     some = select(share.c.record_id, share.c.model, share.c.access).where(lasting).limit(MOST_SHARED + 1)
-    given = union_all(*(select(some.where(holder).subquery()) for holder in holders)).limit(MOST_SHARED + 1).subquery()
+    given = union_all(*(select(some.where(holder).subquery()) for holder in holders)).limit(MOST_SHARED + 1).cte("given")
+    number = select(func.count()).select_from(given).scalar_subquery()
     rr, fr, pr = RoleRight.__table__, FieldRight.__table__, PersonalRight.__table__
     rows = union_all(
         select(literal("r"), rr.c.role_id, rr.c.model, rr.c.verb, rr.c.scopes, rr.c.shared, rr.c.id).where(rr.c.role_id.in_(roles)),
@@ -57,6 +58,10 @@ def statements() -> tuple[Any, Any]:
         select(literal("p"), pr.c.user_id, pr.c.model, pr.c.verb, pr.c.scopes, pr.c.denied, pr.c.id).where(
             pr.c.user_id == me, or_(pr.c.until.is_(None), pr.c.until > bindparam("moment"))
         ),
-        select(literal("s"), given.c.record_id, given.c.model, given.c.access, literal(""), literal(False), literal(0)),
+        # Of too many to be named one row says so.
+        select(literal("s"), given.c.record_id, given.c.model, given.c.access, literal(""), literal(False), literal(0)).where(
+            number <= bindparam("most")
+        ),
+        select(literal("m"), literal(0), *(literal("") for _word in "123"), literal(False), literal(0)).where(number > bindparam("most")),
     )
     return places, rows

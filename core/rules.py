@@ -113,22 +113,21 @@ class Rights:
     def _load_granted(self, user_id: int) -> None:
         """What roles, personal rights and shares give to somebody whose places are known."""
         _places, rows = statements()
-        shared = 0
         places_of = {"departments": sorted(self.departments), "teams": sorted(self.teams)}
-        facts = {"user_id": user_id, **places_of, "roles": list(self.roles) or [0], "moment": now()}
+        facts = {"user_id": user_id, **places_of, "roles": list(self.roles) or [0], "moment": now(), "most": MOST_SHARED}
         granted = db.session.execute(rows, facts, execution_options=QUIET).all()
-        self.kind = self.level, self.limits, frozenset(self.roles), frozenset(tuple(one) for one in granted if one[0] != "s")
+        self.kind = self.level, self.limits, frozenset(self.roles), frozenset(tuple(one) for one in granted if one[0] not in "sm")
         for kind, owner, model, word, text, flag, row_id in granted:
             if kind == "r":
                 self._role_rows.setdefault((model, word), {})[owner] = (set(text.split()) - {"none"}, bool(flag), row_id)
             elif kind == "s":
                 self._shared.setdefault(model, set()).add((owner, word))
-                shared += 1
+            elif kind == "m":
+                self._much_shared = True
             elif kind == "f":
                 self._field_rows[model, owner, word] = text
             else:
                 self._personal.setdefault((model, word), []).append((bool(flag), set(text.split()) - {"none"}, row_id))
-        self._much_shared = shared > MOST_SHARED
 
     # -- grants ---------------------------------------------------------------------------------------------------
 
@@ -248,12 +247,8 @@ class Rights:
     def _holders(self) -> list[Any]:
         """Conditions of the shares that are the person's: given to him, to his departments, to his teams."""
         share = Share.__table__
-        mine = [share.c.user_id == self.user_id]
-        if self.departments:
-            mine.append(share.c.department_id.in_(sorted(self.departments)))
-        if self.teams:
-            mine.append(share.c.team_id.in_(sorted(self.teams)))
-        return mine
+        several = (share.c.department_id, self.departments), (share.c.team_id, self.teams)
+        return [share.c.user_id == self.user_id, *(column.in_(sorted(ids)) for column, ids in several if ids)]
 
     def row_filter(self, model: type, verb: str = "read", *, each: bool = False) -> Any:
         """One SQL expression for the rows within reach: None for “all”, ``false()`` for “none”; ``each`` as in `branches`."""
@@ -450,7 +445,6 @@ def visible_ids(model: type, ids: Iterable[int]) -> set[int]:
             reach = rights().row_filter(model, "read")
             if reach is not None:
                 where.append(reach)
-        known.update(
-            db.session.execute(select(table.c.id).where(and_(true(), *where)), execution_options={"mortise_rules": False}).scalars()
-        )
+        query = select(table.c.id).where(and_(true(), *where))
+        known.update(db.session.execute(query, execution_options=QUIET).scalars())
     return wanted & known

@@ -93,7 +93,7 @@ SENTENCES = f"""
 from core.cli.house import house
 from core.model import model_of
 from core.records import records
-with house(title="Sentences and rights"):
+with house(title="4711"):
     make = lambda table, **values: records(model_of(table)).create(values)
     for expected, verb, rows in (("never", "read", "others"), ("never", "delete", "all"), ("always", "edit", "all")):
         make("core_right_test", role=2, expected=expected, verb=verb, model="crm_client", rows=rows)

@@ -1,0 +1,82 @@
+"""A request that comes twice: by the header ``Idempotency-Key`` of programs, or by the word that each page puts into its forms."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from flask import Response, g, request
+from markupsafe import Markup
+from werkzeug.datastructures import FileStorage
+
+from core.context import actor
+from core.errors import Conflict
+from core.i18n import gettext as _
+from core.idempotency import Answer, claim, digest, keep, key_of
+from core.rules import rights
+
+FIELD = "_once"
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotency-Replayed"
+
+
+def once_input() -> Markup:
+    """The word of this page for its forms: a form that is posted twice, by two clicks or by loading the answer anew, has one effect."""
+    if "once" not in g:
+        g.once = secrets.token_urlsafe(16)
+    return Markup(f'<input type="hidden" name="{FIELD}" value="{g.once}">')  # noqa: S704
+
+
+def begin() -> Response | None:
+    """Claim the key of this request, if it has one; the answer of its first time, if there was one."""
+    if (who := actor()).user_id is None:
+        return None
+    asked = digest(request.method, request.full_path, _body(), _standing())
+    if (given := request.headers.get(HEADER)) is not None:
+        key = key_of(given, who.user_id)
+    elif (word := request.form.get(FIELD)) and "HX-Request" not in request.headers:
+        # Another form of the page, or the same one filled in anew, is another request.
+        key = digest("form", str(who.user_id), word[:100], asked)
+    else:
+        return None
+    if (answer := claim(key, asked)) is None:
+        g.claimed = key, asked
+        return None
+    if answer.status == 200 and not answer.body:
+        raise Conflict(_("This was sent already, and is done. Load the page anew to see how things are now."))
+    return Response(answer.body, answer.status, {**answer.headers, REPLAYED: "true"})
+
+
+def end(response: Response) -> None:
+    """Keep the answer of a request that goes well, in its transaction."""
+    if "claimed" not in g:
+        return
+    key, asked = g.claimed
+    headers = {name: response.headers[name] for name in ("Content-Type", "Location") if name in response.headers}
+    # A page is not kept: what it shows may be old when it is asked for again.
+    shown = response.mimetype == "text/html" and response.status_code == 200
+    body = "" if shown or response.is_streamed else response.get_data(as_text=True)
+    keep(key, asked, Answer(response.status_code, headers, body))
+
+
+def _standing() -> str:
+    """What the person may do: an answer is not given again to somebody whose rights have changed since."""
+    return digest(*(sorted(map(str, part)) if isinstance(part, frozenset) else str(part) for part in rights().kind))  # type: ignore[arg-type]
+
+
+def _body() -> str:
+    if request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        fields: list[Any] = [(name, value) for name, value in request.form.items(multi=True) if name not in ("csrf_token", FIELD)]
+        return digest(*map(repr, fields), *(f"{name} {_content(one)}" for name, one in request.files.items(multi=True)))
+    return digest(request.get_data().hex()) if request.mimetype == "application/json" else ""
+
+
+def _content(file: FileStorage) -> str:
+    """A file by its name and its first and last bytes; the whole of a large one is read once, when it is kept."""
+    head = file.stream.read(65536)
+    file.stream.seek(0, 2)
+    size = file.stream.tell()
+    file.stream.seek(max(0, size - 65536))
+    tail = file.stream.read()
+    file.stream.seek(0)
+    return digest(str(file.filename), str(size), head.hex(), tail.hex())
