@@ -30,7 +30,7 @@ from core.db import db
 from core.errors import Problem
 
 FORMAT = 1
-EMPTY = frozenset({"core_session", "core_sign_in_attempt", "core_heartbeat"})
+EMPTY = frozenset({"core_session", "core_sign_in_attempt", "core_heartbeat", "core_answered_once"})
 """Tables whose rows stay out."""
 KEPT_COPIES = 5
 CHUNK = 1000

@@ -77,6 +77,11 @@ class Database:
         session = self.session()
         session.execution_options = immutabledict(session.execution_options).union({"mortise_read_only": True})
 
+    @property
+    def is_read_only(self) -> bool:
+        """True after `read_only`."""
+        return bool(self.session().execution_options.get("mortise_read_only"))
+
     def remove(self) -> None:
         """Give the session's connection back; what was not committed is gone."""
         self.session.remove()

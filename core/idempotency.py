@@ -1,5 +1,6 @@
-"""A write that is asked for twice has one effect: the first answer is kept for a day, and given again (BEYOND; draft-ietf-httpapi-idempotency-key-header).
+"""A write that is asked for twice has one effect: the first answer is kept for a day, and given again.
 
+Source: draft-ietf-httpapi-idempotency-key-header, but that a second request waits for the first instead of being refused.
 The row is written in the transaction of the effect itself: both are there, or neither. A second request with the same key waits
 for the first on the row's own key, and then finds what it answered.
 """
@@ -74,7 +75,7 @@ def claim(key: str, request: str) -> Answer | None:
     `Conflict` when its request has written without an answer so far.
     """
     make = (sqlite if db.is_sqlite else postgresql).insert(table).values(key=key, request=request, answer=None, at=now())
-    if db.session.connection().execute(make.on_conflict_do_nothing()).rowcount:
+    if db.session.connection().execute(make.on_conflict_do_nothing().returning(table.c.key)).first():
         return None
     row = db.session.execute(select(table.c.request, table.c.answer, table.c.at).where(table.c.key == key), execution_options=QUIET).one()
     if row.at < now() - KEPT:
@@ -82,7 +83,7 @@ def claim(key: str, request: str) -> Answer | None:
         if db.session.connection().execute(fresh).rowcount:
             return None
     if row.request != request:
-        raise Reused(_("This Idempotency-Key was used for another request already; take a new one for each thing that is to be done."))
+        raise Reused(_("This Idempotency-Key was used for another request, or before your rights changed. Take a new one for each thing."))
     told = unseal(key, row.answer) if row.answer else None
     if told is None:
         raise Conflict(_("A request with this key has begun, and its answer is not known. Look whether it is done before you try again."))
@@ -103,6 +104,11 @@ def keep(key: str, request: str, answer: Answer) -> None:
     if not connection.execute(update(table).where(table.c.key == key).values(values)).rowcount:
         # The request took back all that it had written, the claim too, and then wrote again.
         connection.execute((sqlite if db.is_sqlite else postgresql).insert(table).values(key=key, **values).on_conflict_do_nothing())
+
+
+def release(key: str) -> None:
+    """Let a claimed key go: what its request did may be done again."""
+    db.session.connection().execute(delete(table).where(table.c.key == key))
 
 
 @job(every="1 day", at="03:50", system=True)

@@ -9,6 +9,7 @@ from core import (  # noqa: F401
     custom_jobs,
     file_jobs,
     files,
+    idempotency,
     jobs,
     journal,
     journal_jobs,

@@ -27,7 +27,7 @@ from core.model import models
 from core.settings import is_set, setting
 from core.state import generation
 from core.transfer.reading import LARGEST_FILE
-from core.web import health, sessions, view_as
+from core.web import health, once, sessions, view_as
 from core.web.folding import LanguageApp
 from core.web.security import Unauthorized, nobody
 from core.web.shell import stamp
@@ -63,9 +63,13 @@ class Mortise(LanguageApp):
 
     def dispatch_request(self) -> Any:
         """Answer the request and end its transaction."""
+        writes = request.method not in SAFE
+        if writes and (answered := once.begin()) is not None:
+            return answered
         response = self.make_response(super().dispatch_request())
-        if request.method not in SAFE:
+        if writes:
             if response.status_code < 400:
+                once.end(response)
                 db.session.commit()
             else:
                 db.session.rollback()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from flask import Blueprint, redirect, render_template, request, session
+from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from core.db import db
@@ -26,7 +26,6 @@ from core.web.shell import drawn, safe_next, say
 from core.web.views import View, view_at
 
 imports = Blueprint("imports", __name__)
-SENT_KEPT = 20
 """So many uploads of a session are remembered by the form they came from."""
 KINDS = {"csv": "text/csv", "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}
 DEEDS: dict[str, Callable[[int], Draft]] = {
@@ -65,9 +64,6 @@ def start(table: str) -> str:
 def upload(table: str) -> Any:
     """Take the file; a job reads it."""
     view = _view(table)
-    once = request.form.get("_once", "")[:40]
-    if (made := session.get("imports", {}).get(once)) is not None:
-        return redirect(steps.address_of(table, made))
     given = request.files.get("file")
     try:
         if given is None or not given.filename:
@@ -75,8 +71,6 @@ def upload(table: str) -> Any:
         one = drafts.begin(table, given.stream, given.filename)
     except (Broken, Busy) as problem:
         return drawn("import.html", steps.start_page(view, sentence=problem.sentence), problem.status)
-    if once:
-        session["imports"] = dict([*session.get("imports", {}).items(), (once, one.id)][-SENT_KEPT:])
     return redirect(steps.address_of(table, one.id))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -71,7 +70,7 @@ def _page(view: View, **facts: Any) -> SimpleNamespace:
     table, many = view.model.__tablename__, model_label(view.model, many=True)  # type: ignore[attr-defined]
     return SimpleNamespace(
         title=_("Import %(label)s", label=many), many=many, list_url=f"/{table}/", start_url=f"/{table}/_import", step=1, columns_url="",
-        once=secrets.token_hex(8), largest=LARGEST_FILE // 2**20, sentence="", **facts,
+        largest=LARGEST_FILE // 2**20, sentence="", **facts,
     )  # fmt: skip
 
 

@@ -10,14 +10,17 @@ from markupsafe import Markup
 from werkzeug.datastructures import FileStorage
 
 from core.context import actor
+from core.db import db
 from core.errors import Conflict
 from core.i18n import gettext as _
-from core.idempotency import Answer, claim, digest, keep, key_of
+from core.idempotency import Answer, claim, digest, keep, key_of, release
 from core.rules import rights
 
 FIELD = "_once"
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
+READING = {"exports.ask", "exports.write"}
+"""Endpoints that are posted to and only read; on SQLite they must not hold up those who write."""
 
 
 def once_input() -> Markup:
@@ -29,13 +32,13 @@ def once_input() -> Markup:
 
 def begin() -> Response | None:
     """Claim the key of this request, if it has one; the answer of its first time, if there was one."""
-    if (who := actor()).user_id is None:
+    if (who := actor()).user_id is None or request.endpoint in READING:
         return None
-    asked = digest(request.method, request.full_path, _body(), _standing())
     if (given := request.headers.get(HEADER)) is not None:
-        key = key_of(given, who.user_id)
+        key, asked = key_of(given, who.user_id), digest(_asked(), _standing())
     elif (word := request.form.get(FIELD)) and "HX-Request" not in request.headers:
         # Another form of the page, or the same one filled in anew, is another request.
+        asked = _asked()
         key = digest("form", str(who.user_id), word[:100], asked)
     else:
         return None
@@ -44,19 +47,31 @@ def begin() -> Response | None:
         return None
     if answer.status == 200 and not answer.body:
         raise Conflict(_("This was sent already, and is done. Load the page anew to see how things are now."))
+    if who.door == "screen":
+        from core.web.shell import say
+
+        say(_("This was sent already, and is done."), icon="info-circle")
     return Response(answer.body, answer.status, {**answer.headers, REPLAYED: "true"})
 
 
 def end(response: Response) -> None:
     """Keep the answer of a request that goes well, in its transaction."""
-    if "claimed" not in g:
+    if "claimed" not in g or db.is_read_only:
+        # Whoever can only read has given back the claim, too.
         return
     key, asked = g.claimed
+    page = response.mimetype == "text/html" and response.status_code == 200
+    if response.is_streamed or "Content-Disposition" in response.headers or (page and "batch_id" not in actor().memo):
+        # A file is fetched again by whoever asks again; a page that only shows or asks something has done nothing.
+        release(key)
+        return
     headers = {name: response.headers[name] for name in ("Content-Type", "Location") if name in response.headers}
-    # A page is not kept: what it shows may be old when it is asked for again.
-    shown = response.mimetype == "text/html" and response.status_code == 200
-    body = "" if shown or response.is_streamed else response.get_data(as_text=True)
-    keep(key, asked, Answer(response.status_code, headers, body))
+    # What a page showed is not kept: it may be old when it is asked for again.
+    keep(key, asked, Answer(response.status_code, headers, "" if page else response.get_data(as_text=True)))
+
+
+def _asked() -> str:
+    return digest(request.method, request.full_path, _body())
 
 
 def _standing() -> str:

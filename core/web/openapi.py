@@ -63,6 +63,10 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "action": {"description": "One button of its page, by its name, in place of a verb", "schema": TEXT},
     "person": {"description": "Whose rights; one’s own without it", "schema": {"type": "integer"}},
     "share_id": {"in": "path", "required": True, "schema": {"type": "integer"}},
+    "Idempotency-Key": {
+        "in": "header", "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+        "description": "A word of yours, such as a UUID: the same request sent again within a day has one effect and one answer",
+    },
     "If-Match": {"in": "header", "description": "The ETag read with the record; another version is refused", "schema": TEXT},
 }
 
@@ -248,12 +252,13 @@ def describe(spec: Any, model: type) -> None:
     listing = {"get": _operation(model, "List", many, (400, 401, 403), parameters=list_words)}
     item = {"get": _operation(model, "Read", one, (400, 401, 403, 404), parameters=("id", "columns"))}
     if may("create", model):
-        listing["post"] = _operation(model, "Create", one, (400, 401, 403, 409, 415, 422), body=f"{table}.new", status="201")
+        problems = (400, 401, 403, 409, 415, 422)
+        listing["post"] = _operation(model, "Create", one, problems, body=f"{table}.new", status="201", parameters=KEYED)
     if may("edit", model):
         problems = (400, 401, 403, 404, 409, 415, 422)
-        item["put"] = _operation(model, "Change", one, problems, body=f"{table}.change", parameters=("id", "If-Match"))
+        item["put"] = _operation(model, "Change", one, problems, body=f"{table}.change", parameters=("id", "If-Match", *KEYED))
     if may("delete", model):
-        item["delete"] = _operation(model, "Delete", GONE, (400, 401, 403, 404, 409, 422), parameters=("id", "If-Match"))
+        item["delete"] = _operation(model, "Delete", GONE, (400, 401, 403, 404, 409, 422), parameters=("id", "If-Match", *KEYED))
     base = f"/api/v1/{table}"
     spec.path(path=f"{base}/", operations=listing)
     spec.path(path=f"{base}/{{id}}", operations=item)
@@ -266,15 +271,15 @@ def describe(spec: Any, model: type) -> None:
     asked = _operation(model, "Why?", EXPLAINED, (400, 401, 403, 404), parameters=("record", "verb", "field", "action", "person"))
     spec.path(path=f"{base}/_why", operations={"get": asked})
     if shareable(model):
-        opened = _operation(model, "Share", SHARED, (400, 401, 403, 404, 415, 422), body="Share")
+        opened = _operation(model, "Share", SHARED, (400, 401, 403, 404, 409, 415, 422), body="Share", parameters=KEYED)
         spec.path(path=f"{base}/_share", operations={"post": opened})
         listed = _operation(model, "Shares", SHARES, (401, 403, 404), parameters=("id",))
         spec.path(path=f"{base}/{{id}}/shares", operations={"get": listed})
-        ended = _operation(model, "End a share", GONE, (401, 403, 404), parameters=("id", "share_id"))
+        ended = _operation(model, "End a share", GONE, (400, 401, 403, 404, 409, 422), parameters=("id", "share_id", *KEYED))
         spec.path(path=f"{base}/{{id}}/shares/{{share_id}}", operations={"delete": ended})
     if table == "core_account_request":
         answered = {**one, "properties": {**one["properties"], "password": {"type": "string", "description": "A temporary one, told once"}}}
-        answering = _operation(model, "Answer", answered, (400, 401, 403, 404, 409, 415, 422), body="Answer", parameters=("id",))
+        answering = _operation(model, "Answer", answered, (400, 401, 403, 404, 409, 415, 422), body="Answer", parameters=("id", *KEYED))
         spec.path(path=f"{base}/{{id}}/_answer", operations={"post": answering})
     spec.path(path=f"{base}/_info", operations={"get": _operation(model, "Fields and rights", {"type": "object"}, (401, 403))})
 
@@ -300,6 +305,9 @@ def schema_of(one: Field) -> dict[str, Any]:
     if one.choices and (keys := [each.key for each in options(one.choices)]):
         made |= {"items": {"type": "string", "enum": keys}} if one.kind.name == "choices" else {"enum": keys}
     return made
+
+
+KEYED = ("Idempotency-Key",)
 
 
 def _operation(

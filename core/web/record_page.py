@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from secrets import token_urlsafe
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
@@ -108,7 +107,6 @@ def record_page(form: RecordForm, *, next_url: str = "") -> SimpleNamespace:
         discard_url=here if record is not None else f"/{table}/",
         version=record.version if record is not None else "",
         seen=json.dumps(form.was, ensure_ascii=False),
-        once=(form.sent.get("_once", "")[:40] if form.sent else "") or token_urlsafe(12) if record is None else "",
         next=next_url,
         sections=form.shown(),
         related=[],

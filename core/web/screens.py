@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from flask import Blueprint, jsonify, redirect, render_template, request, session
+from flask import Blueprint, jsonify, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from core.db import db
@@ -31,7 +31,6 @@ from core.web.views import View, view_at, view_of
 
 screens = Blueprint("screens", __name__)
 SHOWN_BY_NAME = 10
-MADE_KEPT = 20
 """So many new records of a session are remembered by the form they came from."""
 
 
@@ -71,23 +70,12 @@ def new(table: str) -> Any:
     if not may_create(view):
         raise Refused(_("You may not make %(many)s here.", many=model_label(view.model, many=True)), may("create", view.model))
     given = _given(view) if request.method == "GET" else {}
-    if request.method == "POST" and (made := _made_already(view)) is not None:
-        say(_("“%(title)s” was made already.", title=str(made)), icon="info-circle")
-        return redirect(safe_next(f"/{table}/{made.id}", "_next"))
     form = RecordForm(view, sent=request.form if request.method == "POST" else None, files=request.files, given=given)
     if request.method == "POST" and (record := save(form)) is not None:
-        if once := request.form.get("_once", "")[:40]:
-            session["made"] = dict([*session.get("made", {}).items(), (once, f"{table}/{record.id}")][-MADE_KEPT:])
         say(_("“%(title)s” was made.", title=str(record)), undo=True)
         return redirect(safe_next(f"/{table}/{record.id}", "_next"))
     page = record_page(form, next_url=request.values.get("_next", ""))
     return drawn("form.html", page, 422 if request.method == "POST" else 0)
-
-
-def _made_already(view: View) -> Any:
-    """The record that this very form has made before: one went back and sent it once more. None when there is none any more."""
-    kept, _slash, number = session.get("made", {}).get(request.form.get("_once", ""), "").partition("/")
-    return next(iter(records(view.model).many([int(number)])), None) if kept == view.model.__tablename__ else None
 
 
 @screens.route("/<table>/<int:record_id>", methods=["GET", "POST"])

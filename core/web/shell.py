@@ -20,6 +20,7 @@ from core.i18n import LANGUAGES
 from core.i18n import gettext as _
 from core.settings import setting
 from core.web.folding import drawn_once, foldable
+from core.web.once import once_input
 
 STATIC = Path(__file__).parent / "static"
 
@@ -241,8 +242,8 @@ def icon(name: str, extra: str = "") -> Markup:
 
 
 def csrf_input() -> Markup:
-    """The form's own word, which no other site knows."""
-    return Markup(f'<input type="hidden" name="csrf_token" value="{escape(generate_csrf())}">')  # noqa: S704
+    """The form's own word, which no other site knows, and the page's, by which a form that is posted twice has one effect."""
+    return Markup(f'<input type="hidden" name="csrf_token" value="{escape(generate_csrf())}">') + once_input()  # noqa: S704
 
 
 def _shell() -> Shell:
