@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Date, DateTime, Numeric, func, insert, inspect, select, update
+from sqlalchemy import Date, DateTime, Numeric, exists, func, insert, inspect, select, update
 
 from core.context import acting, actor, now, system
 from core.db import db
@@ -70,6 +70,22 @@ def undoable(batch_id: int) -> Any:
     if batch.undone_by is not None:
         raise Conflict(_("This was undone already."))
     return batch
+
+
+def last_own(again: bool = False) -> int | None:
+    """The batch that Ctrl-Z takes back: the newest that the acting person did by hand in the last fifteen minutes and that still stands.
+
+    With ``again`` the newest undo, if nothing was done since: what Ctrl-Shift-Z takes back. None when there is none.
+    """
+    found = select(batches.c.id, batches.c.undoes).where(
+        batches.c.user_id == actor().user_id, batches.c.at >= now() - OWN_UNDO, batches.c.undone_by.is_(None),
+        batches.c.door.in_(("screen", "job")),
+        exists().where(journal.c.batch_id == batches.c.id, journal.c.verb.in_(("create", "edit", "delete"))),
+    )  # fmt: skip
+    if not again:
+        found = found.where(batches.c.undoes.is_(None))
+    newest = db.session.execute(found.order_by(batches.c.id.desc()).limit(1)).first()
+    return newest.id if newest is not None and (newest.undoes is not None) is again else None
 
 
 def ask_again(batch_id: int) -> None:

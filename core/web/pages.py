@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 from babel.dates import format_date
@@ -12,7 +13,9 @@ from core.context import actor, local, now
 from core.db import db
 from core.errors import Conflict
 from core.i18n import gettext as _
-from core.undo import undo
+from core.model import models
+from core.rules import visible_ids
+from core.undo import last_own, undo
 from core.undo_jobs import told, undo_later
 from core.web.menu import creatable
 from core.web.shell import safe_next, say, say_queued
@@ -32,6 +35,17 @@ def new() -> str:
     return render_template("new.html", page=SimpleNamespace(entries=creatable(request.path)))
 
 
+@pages.post("/undo/last")
+def take_back_last() -> Response:
+    """Undo what the person did last (Ctrl-Z), or do it again (Ctrl-Shift-Z)."""
+    again = request.form.get("again") == "1"
+    if (batch_id := last_own(again)) is None:
+        nothing = _("There is nothing that could be done again.")
+        say(nothing if again else _("You have done nothing in the last 15 minutes that could be undone."), icon="info-circle")
+        return redirect(safe_next("/"))  # type: ignore[return-value]
+    return take_back(batch_id)
+
+
 @pages.post("/undo/<int:batch_id>")
 def take_back(batch_id: int) -> Response:
     """Undo what one request, import or job did."""
@@ -46,4 +60,12 @@ def take_back(batch_id: int) -> Response:
         say(problem.sentence, icon="alert-triangle")
         return redirect(back)
     say(told(done.count, len(done.clashes)), icon="arrow-back-up")
-    return redirect(back)
+    return redirect(_still_there(back))
+
+
+def _still_there(address: str) -> str:
+    """The address, or the list where its record is gone with what was undone."""
+    found = re.match(r"/(\w+)/(\d{1,18})\b", address)
+    if found is None or (model := models().get(found[1])) is None or visible_ids(model, [int(found[2])]):
+        return address
+    return f"/{found[1]}/"

@@ -109,7 +109,7 @@ AUDIENCES: dict[str, str] = {
     **{f"factor_pages.{name}": SIGNED_IN for name in ("factor", "start", "confirm", "codes", "off")},
     # About a thing that these pages give to its person alone, or to whoever may read the record that it belongs to.
     **dict.fromkeys(("files.download", "files.list_versions", "exports.fetch", "job_pages.stop", "job_pages.again"), OPEN_RECORD),
-    **dict.fromkeys(("key_pages.remove", "pages.take_back"), OPEN_RECORD),
+    **dict.fromkeys(("key_pages.remove", "pages.take_back", "pages.take_back_last"), OPEN_RECORD),
     **dict.fromkeys(("trash_pages.back", "request_pages.take_back"), OPEN_RECORD),
     **{f"notification_pages.{name}": OPEN_RECORD for name in ("open_one", "read_one", "api_get", "api_read")},
     **dict.fromkeys(("lock_pages.locked", "lock_pages.locked_api", "lock_pages.unlock", "people_pages.leave"), ADMINISTRATOR),

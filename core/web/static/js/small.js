@@ -8,7 +8,22 @@ function toast(one) {
   wait();
 }
 
+// Ctrl-Z outside fields takes back what one did last, Ctrl-Shift-Z does it again; not while something is typed and unsaved.
+function startUndo() {
+  const form = document.getElementById("undo-last");
+  if (!form) return;
+  document.addEventListener("keydown", (event) => {
+    if (event.code !== "KeyZ" || !(event.ctrlKey || event.metaKey) || event.altKey || event.defaultPrevented) return;
+    if (event.target.closest("input, textarea, select, [contenteditable], dialog") || document.querySelector("dialog[open], .m-changed")) return;
+    event.preventDefault();
+    form.elements.again.value = event.shiftKey ? "1" : "";
+    form.elements.next.value = location.pathname + location.search;
+    form.requestSubmit();
+  });
+}
+
 export function startSmallThings() {
+  startUndo();
   for (const one of document.querySelectorAll("[data-toast]:not([data-toast=sticky])")) toast(one);
   for (const eye of document.querySelectorAll("[data-reveal]")) {
     const field = document.getElementById(eye.dataset.reveal);
