@@ -1,15 +1,35 @@
-"""What the journal needs done: its seals by the minute, its trash by the night."""
+"""What the journal needs done: its seals by the minute, its trash by the night, its check by the week, its oldest months by the month."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from flask import current_app
+from sqlalchemy import select
 
 from core.context import now
 from core.db import db
-from core.jobs import job
+from core.errors import Refused
+from core.i18n import gettext as _
+from core.i18n import lazy
+from core.jobs import checkpoint, job, leave_result, progress
+from core.journal import journal, write
+from core.journal_keep import CHECKED, check, removable, remove
+from core.notifications import Notification
+from core.people import MortiseUser
+from core.rules import rights
 from core.seal import seal
-from core.settings import setting
+from core.setting_guard import GUARDED
+from core.settings import declare_setting, number_between, setting
 from core.trash import empty
+from core.zones import zone_of
+
+A_DAY = 24 * 3600.0
+PAGE = "/settings/journal/keep"
+DAMAGED = Notification("journal", lazy("The journal does not hold"), "shield-x")
+declare_setting("journal.keep_months", 0, "Months that the journal is kept, 0 for good", check=number_between(0, 1_200), page="journal")
+GUARDED["journal."] = lazy("Only a system administrator may say how long the journal is kept.")
 
 
 @job(every="1 minute", system=True)
@@ -25,3 +45,76 @@ def empty_trash() -> None:
     bound = now() - timedelta(days=setting("trash.keep_days"))
     while empty(bound):
         db.session.commit()
+
+
+# -- is it whole? -----------------------------------------------------------------------------------------------------------
+
+
+@job(timeout=A_DAY, tells=True)
+def check_journal() -> None:
+    """Checks the journal"""
+    if rights().level not in ("administrator", "system_administrator"):
+        raise Refused(_("Only an administrator may check the journal."))
+    found = _checked()
+    leave_result(PAGE, _("Look at it"), sentence=_("The journal is whole.") if found.fine else _("The journal has been tampered with."))
+
+
+@job(every="1 week", timeout=A_DAY, system=True)
+def check_journal_by_the_week() -> None:
+    """Checks the journal, and tells system administrators when it does not hold"""
+    found = _checked()
+    if not found.fine:
+        table = MortiseUser.__table__
+        highest = select(table.c.id).where(table.c.level == "system_administrator", table.c.active.is_(True))
+        people = list(db.session.execute(highest, execution_options={"mortise_rules": False}).scalars())
+        words = lazy("The weekly check found entries of the journal that were altered, taken out or put in.")
+        DAMAGED.send(people, words, url=PAGE, topic="journal")
+
+
+def _checked() -> Any:
+    def told(done: int, total: int) -> None:
+        # SQLite keeps what was written meanwhile aside for as long as somebody reads.
+        checkpoint()
+        progress(done, total)
+
+    found = check(tell=told)
+    facts = {"rows": found.rows, "removed": found.removed, "erased": found.erased, "unsealed": found.unsealed, "head": list(found.head)}
+    write(journal.name, 0, CHECKED, {**facts, "faults": found.faults})
+    return found
+
+
+# -- how long it is kept ------------------------------------------------------------------------------------------------------
+
+
+@job(every="1 day", at="04:20", timeout=A_DAY, system=True)
+def move_old_months_out() -> None:
+    """Moves months of the journal that are older than the setting says into files of the data folder"""
+    before = kept_since(now(), setting("journal.keep_months"), setting("trash.keep_days"), setting("firm.zone"))
+    if before is None or not removable(before)[0]:
+        return
+    remove(before, current_app.config["MORTISE"].data / "journal" / archive_name(before))
+
+
+def kept_since(moment: datetime, months: int, trash_days: int, zone: str) -> datetime | None:
+    """What was written before this moment (UTC) may leave the journal now; None when all is kept (S2-37, D19).
+
+    Whole months of the firm's zone go, when as many full months lie between them and ``moment``. What the trash may still
+    bring back stays: its deletions are read from the journal.
+    """
+    if not months:
+        return None
+    place = zone_of(zone)
+    here = moment.replace(tzinfo=UTC).astimezone(place)
+    past = min(here.year * 12 + here.month - 1 - months, _month_of(moment - timedelta(days=trash_days), place))
+    year, month = divmod(past, 12)
+    return datetime(year, month + 1, 1, tzinfo=place).astimezone(UTC).replace(tzinfo=None) if year > 0 else None
+
+
+def _month_of(moment: datetime, place: Any) -> int:
+    here = moment.replace(tzinfo=UTC).astimezone(place)
+    return here.year * 12 + here.month - 1
+
+
+def archive_name(before: datetime) -> str:
+    """The file for what is taken out now, older than ``before``."""
+    return f"journal-before-{before:%Y-%m-%d}-{now():%Y%m%d%H%M%S}.jsonl.gz"

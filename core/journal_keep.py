@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ from core.model import links_to
 from core.rules import rights
 from core.seal import digest_of, row_hash
 
-REMOVED, ERASED = "journal-removed", "journal-erased"
+REMOVED, ERASED, CHECKED = "journal-removed", "journal-erased", "journal-checked"
 KEPT = (REMOVED, ERASED)
 CHUNK = 5_000
 MOST_FAULTS = 20
@@ -50,11 +50,13 @@ class Checked:
         return not self.faults
 
 
-def check(head: tuple[int, str] | None = None) -> Checked:
+def check(head: tuple[int, str] | None = None, tell: Callable[[int, int], Any] = lambda _done, _total: None) -> Checked:
     """Walk the chain from its first row to its newest; names up to twenty rows that were altered, taken out or put in unseen.
 
     ``head`` is the number and hash that an earlier check has told: what has been written anew since then, chain and all, differs.
+    ``tell(rows so far, rows)`` is called after each few thousand.
     """
+    total = db.session.execute(select(func.count()).where(journal.c.seal.is_not(None))).scalar_one()
     found = Checked(unsealed=db.session.execute(select(func.count()).where(journal.c.seal.is_(None))).scalar_one())
     gaps, erased = _told()
     number, chain = 0, ""  # None as the hash of a row that is missing: what follows cannot be compared with it
@@ -72,6 +74,8 @@ def check(head: tuple[int, str] | None = None) -> Checked:
         # Going on from what is stored: one altered row is one fault, not all that follow.
         chain = row["hash"]
         found.rows += 1
+        if found.rows % CHUNK == 0:
+            tell(found.rows, total)
         if head is not None and number == head[0] and chain != head[1]:
             _fault(found, _("The chain has been written anew: seal %(seal)s had another hash.", seal=number))
     found.head = (number, chain or "")
@@ -157,20 +161,12 @@ def remove(before: datetime, archive: Path | None = None) -> int:
     count, top = removable(before)
     if not count:
         raise Conflict(_("There is nothing so old in the journal."))
-    segments, lines = [], []
-    last = 0
-    for row in _sealed():
-        if row["seal"] > top:
-            break
-        if row["verb"] in KEPT:
-            last = 0
-            continue
-        lines.append(row)
-        if not last or row["seal"] != last + 1:
-            segments.append({"from": row["seal"], "count": 0, "first": row["at"], "to": 0, "hash": "", "last": row["at"]})
-        segments[-1] |= {"to": row["seal"], "hash": row["hash"], "last": row["at"], "count": segments[-1]["count"] + 1}
-        last = row["seal"]
-    name = _archived(archive, lines) if archive is not None else None
+    segments: list[dict[str, Any]] = []
+    leaving = _leaving(top, segments)
+    # Row by row: an old journal does not fit into memory.
+    name = _archived(archive, leaving) if archive is not None else None
+    for _row in leaving:
+        pass
     db.session.execute(delete(journal).where(journal.c.seal <= top, journal.c.verb.not_in(KEPT)))
     left = select(journal.c.batch_id).where(journal.c.batch_id == batches.c.id).exists()
     db.session.execute(delete(batches).where(batches.c.at < before, ~left))
@@ -178,7 +174,23 @@ def remove(before: datetime, archive: Path | None = None) -> int:
     return count
 
 
-def _archived(path: Path, rows: list[Any]) -> str:
+def _leaving(top: int, segments: list[dict[str, Any]]) -> Iterator[Any]:
+    """The rows up to the seal ``top`` that go; ``segments`` is filled as they are read."""
+    last = 0
+    for row in _sealed():
+        if row["seal"] > top:
+            return
+        if row["verb"] in KEPT:
+            last = 0
+            continue
+        if not last or row["seal"] != last + 1:
+            segments.append({"from": row["seal"], "count": 0, "first": row["at"], "to": 0, "hash": "", "last": row["at"]})
+        segments[-1] |= {"to": row["seal"], "hash": row["hash"], "last": row["at"], "count": segments[-1]["count"] + 1}
+        last = row["seal"]
+        yield row
+
+
+def _archived(path: Path, rows: Iterable[Any]) -> str:
     """The rows as JSON lines, packed, in a new file that only its owner may read."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:

@@ -9,22 +9,22 @@ from email.headerregistry import Address
 from typing import Any
 from urllib.parse import urlsplit
 
-from core.context import actor
-from core.errors import Invalid, Refused, Wrong
+from core.errors import Invalid, Wrong
 from core.fields import tidy
-from core.hooks import hook
 from core.i18n import gettext as _
 from core.i18n import lazy
 from core.rules import rights
 from core.secret_box import has_secret, kept_secret
-from core.settings import Setting, declare_setting, number_between, one_of, setting, text_of
+from core.setting_guard import GUARDED
+from core.settings import declare_setting, number_between, one_of, setting, text_of
 
 PASSWORD = "mail.password"  # noqa: S105 - the name under which it is kept
 SECURITY: dict[str, str] = {
     "starttls": lazy("STARTTLS (port 587)"), "tls": lazy("TLS from the start (port 465)"), "none": lazy("None (only inside the house)"),
 }  # fmt: skip
-GUARDED = ("mail.", "house.address")
-"""Who may change where mail goes could read the link for a system administrator's new password."""
+# Who may change where mail goes could read the link for a system administrator's new password (D17).
+for prefix in ("mail.", "house.address"):
+    GUARDED[prefix] = lazy("Only a system administrator may change how mail is sent.")
 
 
 def mail_address(value: Any) -> str:
@@ -101,25 +101,6 @@ declare_setting(
 declare_setting("mail.keep_days", 90, "Days that mails are kept", check=number_between(1, 3_650), page="mail")
 declare_setting("mail.link_minutes", 60, "Minutes that a link for a new password is good for", check=number_between(5, 1_440), page="mail")
 declare_setting("mail.invite_days", 7, "Days that an invitation is good for", check=number_between(1, 60), page="mail")
-
-
-@hook.before_save(Setting)
-def only_system_administrators_say_where_mail_goes(record: Any, changes: dict[str, tuple[Any, Any]]) -> None:
-    """An administrator who sends mail by a server of his own would read a system administrator's link (D17)."""
-    _guard(record.key)
-
-
-@hook.before_delete(Setting)
-def only_system_administrators_forget_where_mail_goes(record: Any) -> None:
-    """The way back to the default is a change, too. Deletions and undo run with the system's eyes; here it counts who asked."""
-    _guard(record.key)
-
-
-def _guard(key: str | None) -> None:
-    who = actor()
-    asked = who.user_id is not None and rights().level != "system_administrator"
-    if (key or "").startswith(GUARDED) and asked:
-        raise Refused(_("Only a system administrator may change how mail is sent."))
 
 
 def may_set_mail() -> bool:

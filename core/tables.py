@@ -26,6 +26,7 @@ from core import (  # noqa: F401
     second_factor,
     secret_box,
     secret_links,
+    setting_guard,
     settings,
     state,
     statistics_jobs,

@@ -35,6 +35,7 @@ ICONS = {
     "api-key-end": "key-off",
     "journal-removed": "archive",
     "journal-erased": "eraser",
+    "journal-checked": "shield-check",
     "second-factor": "device-mobile",
     "unlock": "lock-open",
 }
@@ -59,6 +60,7 @@ def verb_words() -> dict[str, str]:
         "api-key-end": _("deleted an API key"),
         "journal-removed": _("took old entries out of the journal"),
         "journal-erased": _("erased values from the journal"),
+        "journal-checked": _("checked the journal"),
         "second-factor": _("changed the second factor"),
         "unlock": _("unlocked"),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -10,10 +11,10 @@ from typing import Any
 from flask import Blueprint, Response, current_app, redirect, render_template, request
 from sqlalchemy import func, select
 
-from core import journal_keep
-from core.context import actor, local, now, today, zone_of
+from core import journal_jobs, journal_keep
+from core.context import actor, local, today, zone_of
 from core.db import db
-from core.errors import Broken, Problem, Refused
+from core.errors import Broken, Invalid, Problem, Refused
 from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.journal import JournalRow, batches, journal
@@ -21,11 +22,12 @@ from core.journal_query import NAMES, Question, batches_of, question, rows_of
 from core.model import model_label, model_of, models
 from core.people import User
 from core.rules import may, rights
+from core.settings import set_setting, setting
 from core.web.cells import change_texts, linked_in
 from core.web.export_pages import outlive
 from core.web.history import batch_blocks, door_words, facts_of, people, verb_words
 from core.web.lists import address
-from core.web.shell import drawn, say
+from core.web.shell import drawn, say, say_queued
 
 URL = "/settings/journal"
 SIZE = 30
@@ -39,6 +41,7 @@ def add_to(blueprint: Blueprint) -> None:
     blueprint.add_url_rule("/journal/export", view_func=export, endpoint="journal_export")
     blueprint.add_url_rule("/journal/keep", view_func=keep, endpoint="journal_keep")
     blueprint.add_url_rule("/journal/check", view_func=check, methods=["POST"], endpoint="journal_check")
+    blueprint.add_url_rule("/journal/months", view_func=months, methods=["POST"], endpoint="journal_months")
     blueprint.add_url_rule("/journal/remove", view_func=remove, methods=["POST"], endpoint="journal_remove")
     blueprint.add_url_rule("/journal/erase", view_func=erase, methods=["POST"], endpoint="journal_erase")
 
@@ -148,19 +151,46 @@ def keep() -> str:
     return render_template("journal_keep.html", page=_keep_page())
 
 
-def _keep_page(checked: Any = None) -> SimpleNamespace:
+def _keep_page() -> SimpleNamespace:
     oldest = db.session.execute(select(journal.c.at).order_by(journal.c.id).limit(1)).scalar()
     count = db.session.execute(select(func.count()).select_from(journal)).scalar_one()
     kinds = [(table, model_label(one, many=True)) for table, one in models().items() if may("read", one)]
     return SimpleNamespace(
-        url=URL, count=count, oldest=local(oldest).strftime("%Y-%m-%d") if oldest else "", checked=checked, ask=None,
+        url=URL, count=count, oldest=local(oldest).strftime("%Y-%m-%d") if oldest else "", checked=_last_check(), ask=None,
         may_remove=rights().level == "system_administrator", models=sorted(kinds, key=lambda pair: pair[1]),
+        months=setting("journal.keep_months"), trash_days=setting("trash.keep_days"),
     )  # fmt: skip
 
 
-def check() -> str:
-    """Walk the whole chain and say what was found."""
-    return render_template("journal_keep.html", page=_keep_page(journal_keep.check()))
+def _last_check() -> SimpleNamespace | None:
+    """What the newest check has found, and when; None before the first."""
+    told = select(journal.c.at, journal.c.changes).where(journal.c.model == journal.name, journal.c.verb == journal_keep.CHECKED)
+    row = db.session.execute(told.order_by(journal.c.id.desc()).limit(1)).first()
+    if row is None:
+        return None
+    facts = json.loads(row.changes)
+    return SimpleNamespace(**facts, fine=not facts["faults"], at=local(row.at).strftime("%Y-%m-%d %H:%M"))
+
+
+def check() -> Any:
+    """Have a job walk the whole chain; this page tells what it has found."""
+    say_queued(journal_jobs.check_journal.later(key="journal"))
+    return redirect(f"{URL}/keep")
+
+
+def months() -> Any:
+    """Set for how many months the journal is kept."""
+    if rights().level != "system_administrator":
+        raise Refused(_("Only a system administrator may say how long the journal is kept."))
+    try:
+        set_setting("journal.keep_months", request.form.get("months", ""))
+    except Invalid as problem:
+        say(problem.sentence, icon="alert-triangle")
+        return redirect(f"{URL}/keep")
+    kept = setting("journal.keep_months")
+    some = ngettext("The journal is kept for %(count)s month.", "The journal is kept for %(count)s months.", kept)
+    say(some if kept else _("The journal is kept for good."))
+    return redirect(f"{URL}/keep")
 
 
 def remove() -> Any:
@@ -180,7 +210,7 @@ def remove() -> Any:
         page.ask = SimpleNamespace(before=text[:10], count=count, wrong="count" in request.form)
         return drawn("journal_keep.html", page, 422 if page.ask.wrong else 0)
     folder = current_app.config["MORTISE"].data / "journal"
-    name = f"journal-before-{text[:10]}-{now():%Y%m%d%H%M%S}.jsonl.gz"
+    name = journal_jobs.archive_name(day)
     try:
         count = journal_keep.remove(moment, folder / name)
     except Problem as problem:
