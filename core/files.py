@@ -67,6 +67,9 @@ class Stored:
     hash: str
     media_type: str
     path: Path
+    model: str | None = None
+    record_id: int | None = None
+    """What it is attached to."""
 
 
 # -- the store --------------------------------------------------------------------------------------------------------
@@ -306,7 +309,7 @@ def files_of(record: Any) -> list[Stored]:
 
 
 def _stored(row: Any) -> Stored:
-    return Stored(row.id, row.name, row.size, row.hash, row.media_type, place(row.hash))
+    return Stored(row.id, row.name, row.size, row.hash, row.media_type, place(row.hash), row.model, row.record_id)
 
 
 def _row_or_none(file_id: Any) -> Any:

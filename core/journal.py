@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Connection,
     DateTime,
     Index,
     Integer,
@@ -161,25 +162,39 @@ def write_many(rows: Iterable[tuple[str, int, str, dict[str, Any], int | None]])
     _insert(db.session(), [_row(*row) for row in rows])
 
 
+def write_beside(rows: Iterable[tuple[str, int, str, dict[str, Any], int | None]]) -> None:
+    """Journal several in a short transaction of their own, as one batch, whatever becomes of the request."""
+    with db.short() as connection:
+        who = actor()
+        values = {"at": now(), "user_id": who.user_id, "door": who.door, "title": who.batch_title, "undoes": None}
+        number = connection.execute(insert(batches).values(values).returning(batches.c.id)).scalar_one()
+        _put(connection, {}, number, [_row(*row) for row in rows])
+
+
 def _row(model: str, record_id: int, verb: str, changes: dict[str, Any], part_of_id: int | None = None) -> dict[str, Any]:
     return {"model": model, "record_id": record_id, "verb": verb, "part_of_id": part_of_id, "changes": canonical(changes)}
 
 
 def _insert(session: Session, rows: list[dict[str, Any]]) -> None:
+    number = batch_id()
+    _put(session.connection(), session.info, number, rows)
+
+
+def _put(connection: Connection, info: Any, batch: int, rows: list[dict[str, Any]]) -> None:
     who = actor()
     common = {
-        "batch_id": batch_id(), "at": now(), "user_id": who.user_id, "behalf_id": who.on_behalf_id, "door": who.door,
+        "batch_id": batch, "at": now(), "user_id": who.user_id, "behalf_id": who.on_behalf_id, "door": who.door,
         "address": who.address, "request_id": who.request_id,
     }  # fmt: skip
     if not db.is_sqlite:
         # One statement for all rows: sent one by one, each is read and planned by the server.
-        session.execute(_PG_INSERT, {**common, **{name: [row[name] for row in rows] for name in ROW}})
+        connection.execute(_PG_INSERT, {**common, **{name: [row[name] for row in rows] for name in ROW}})
         return
-    tx = session.info.get("tx")
+    tx = info.get("tx")
     if tx is None:
-        tx = session.info["tx"] = (session.execute(select(func.max(journal.c.id))).scalar() or 0) + 1
+        tx = info["tx"] = (connection.execute(select(func.max(journal.c.id))).scalar() or 0) + 1
     names = ("tx", *common, *ROW)
-    put_rows(session.connection(), journal, names, [(tx, *common.values(), *row.values()) for row in rows])
+    put_rows(connection, journal, names, [(tx, *common.values(), *row.values()) for row in rows])
 
 
 ROW = ("model", "record_id", "verb", "part_of_id", "changes")

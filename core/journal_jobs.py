@@ -20,7 +20,6 @@ from core.notifications import Notification
 from core.people import MortiseUser
 from core.rules import rights
 from core.seal import seal
-from core.setting_guard import GUARDED
 from core.settings import declare_setting, number_between, setting
 from core.trash import empty
 from core.zones import zone_of
@@ -29,7 +28,6 @@ A_DAY = 24 * 3600.0
 PAGE = "/settings/journal/keep"
 DAMAGED = Notification("journal", lazy("The journal does not hold"), "shield-x")
 declare_setting("journal.keep_months", 0, "Months that the journal is kept, 0 for good", check=number_between(0, 1_200), page="journal")
-GUARDED["journal."] = lazy("Only a system administrator may say how long the journal is kept.")
 
 
 @job(every="1 minute", system=True)

@@ -21,6 +21,7 @@ from core.errors import Broken
 from core.filters import compile_filter, field_named
 from core.i18n import gettext as _
 from core.reach import ALONE, MOST_COUNTED, limbs_of, reach_of
+from core.reading import saw
 
 MOST_FOUND = 1_000
 MOST_ROWS = 1_000
@@ -84,6 +85,9 @@ def page(
         back, after = False, None
         found = question.rows(steps, None, False, limit, _picked(model, columns)) if total != 0 else []
     more, found = len(found) > limit, found[:limit]
+    if columns is None or list(columns):
+        # Of those that are only named, as in the launcher, nobody has seen more than the name.
+        saw(model, (row[0].id if columns is None else row.id for row in found))
     if back:
         found.reverse()
     width = len(steps)

@@ -218,6 +218,7 @@ class Recorded:
     __fields__: dict[str, Field]
     open_to_team = False
     """True: no owner rule applies, everyone with the right on the model may (D24)."""
+    sensitive = False  # True: each reading of these records is kept in the journal (`core.reading`)
     indexes: tuple[str, ...] = ()
     """Lists that stay quick with millions of records: ``("owner changed_at", "owner name")`` for one owner's, by date and by name.
 
@@ -238,10 +239,8 @@ class Recorded:
         table = cls.__tablename__
         if table in _models:
             other = _models[table]
-            raise Misbuilt(
-                f"Two models want the table {table}: {other.__module__}.{other.__name__} of addon {other.addon} and "
-                f"{cls.__module__}.{cls.__name__} of addon {addon}. Rename one of them."
-            )
+            both = " and ".join(f"{one.__module__}.{one.__name__} of addon {name}" for one, name in ((other, other.addon), (cls, addon)))
+            raise Misbuilt(f"Two models want the table {table}: {both}. Rename one of them.")
         cls.addon = addon
         cls.label = cls.__dict__.get("label") or words(cls.__name__)
         cls.label_many = cls.__dict__.get("label_many") or plural(cls.label)
@@ -401,7 +400,7 @@ def half(model: type, names: str) -> type:
     made.title_field = model.title_field if model.title_field in wanted else wanted[0]
     made.__fields__ = {name: model.__fields__[name] for name in wanted}
     made.open_to_team = made.system_model = False
-    made.half_of = model
+    made.half_of, made.sensitive = model, model.sensitive
     _halves[made] = frozenset(keys)
     return made
 

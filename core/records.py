@@ -23,6 +23,7 @@ from core.model import fields_of, model_label
 from core.numbering import number_records
 from core.options import retired_choices
 from core.prepare import flush, prepare
+from core.reading import saw
 from core.recognise import LINE, Keys, recognise, remember
 from core.rules import may, rights, visible_ids
 from core.sketch import Sketch
@@ -130,6 +131,8 @@ class Records:
             # populate_existing: a row loaded by other code in this session must not answer for the row filter.
             found = db.session.execute(query, execution_options={"populate_existing": True} if lock else {}).scalars().first()
             if found is not None:
+                if not lock:
+                    saw(self.model, [found.id])
                 return found
         raise Missing(_("There is no such record, or it is not visible to you."))
 
@@ -143,6 +146,8 @@ class Records:
             if lock and not db.is_sqlite:
                 query = query.order_by(self.model.id).with_for_update(of=self.model)
             found |= {one.id: one for one in db.session.execute(query).scalars()}
+        if not lock:
+            saw(self.model, found)
         return [found[one] for one in wanted if one in found]
 
     # -- values ---------------------------------------------------------------------------------------------------

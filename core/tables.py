@@ -21,6 +21,7 @@ from core import (  # noqa: F401
     options,
     people,
     preferences,
+    reading,
     right_tests,
     search,
     second_factor,

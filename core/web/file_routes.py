@@ -11,6 +11,7 @@ from core.fields import LARGEST_ID
 from core.file_types import SHOWN_INLINE
 from core.files import Stored, open_file, store, versions
 from core.i18n import gettext as _
+from core.reading import saved
 
 files = Blueprint("files", __name__, url_prefix="/file")
 
@@ -45,6 +46,8 @@ def upload() -> tuple[Response, int]:
 
 def _send(found: Stored, *, show: bool) -> Response:
     inline = show and found.media_type in SHOWN_INLINE
+    if not inline:
+        saved(found.model, found.record_id, found.name)
     response = send_file(
         found.path,
         # What a browser could run as a page or script of ours leaves as plain bytes.

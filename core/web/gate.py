@@ -14,7 +14,7 @@ from flask_jwt_extended.exceptions import JWTExtendedException
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from jwt import PyJWTError
 
-from core import api_keys
+from core import api_keys, reading
 from core.accounts import Person, person_by_id
 from core.addons import enabled
 from core.context import Actor, actor, set_actor
@@ -73,6 +73,8 @@ class Mortise(LanguageApp):
                 db.session.commit()
             else:
                 db.session.rollback()
+        if response.status_code == 200:
+            reading.note()
         return response
 
 

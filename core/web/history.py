@@ -36,6 +36,9 @@ ICONS = {
     "journal-removed": "archive",
     "journal-erased": "eraser",
     "journal-checked": "shield-check",
+    "read": "eye",
+    "download": "download",
+    "print": "printer",
     "second-factor": "device-mobile",
     "unlock": "lock-open",
 }
@@ -61,6 +64,9 @@ def verb_words() -> dict[str, str]:
         "journal-removed": _("took old entries out of the journal"),
         "journal-erased": _("erased values from the journal"),
         "journal-checked": _("checked the journal"),
+        "read": _("read"),
+        "download": _("saved a file"),
+        "print": _("printed"),
         "second-factor": _("changed the second factor"),
         "unlock": _("unlocked"),
     }

@@ -42,6 +42,7 @@ def add_to(blueprint: Blueprint) -> None:
     blueprint.add_url_rule("/journal/keep", view_func=keep, endpoint="journal_keep")
     blueprint.add_url_rule("/journal/check", view_func=check, methods=["POST"], endpoint="journal_check")
     blueprint.add_url_rule("/journal/months", view_func=months, methods=["POST"], endpoint="journal_months")
+    blueprint.add_url_rule("/journal/reads", view_func=reads, methods=["POST"], endpoint="journal_reads")
     blueprint.add_url_rule("/journal/remove", view_func=remove, methods=["POST"], endpoint="journal_remove")
     blueprint.add_url_rule("/journal/erase", view_func=erase, methods=["POST"], endpoint="journal_erase")
 
@@ -158,6 +159,8 @@ def _keep_page() -> SimpleNamespace:
     return SimpleNamespace(
         url=URL, count=count, oldest=local(oldest).strftime("%Y-%m-%d") if oldest else "", checked=_last_check(), ask=None,
         may_remove=rights().level == "system_administrator", models=sorted(kinds, key=lambda pair: pair[1]),
+        read_models=set(setting("journal.read_models").split()),
+        always=sorted(model_label(one, many=True) for one in models().values() if one.sensitive),
         months=setting("journal.keep_months"), trash_days=setting("trash.keep_days"),
     )  # fmt: skip
 
@@ -190,6 +193,19 @@ def months() -> Any:
     kept = setting("journal.keep_months")
     some = ngettext("The journal is kept for %(count)s month.", "The journal is kept for %(count)s months.", kept)
     say(some if kept else _("The journal is kept for good."))
+    return redirect(f"{URL}/keep")
+
+
+def reads() -> Any:
+    """Choose the kinds of records of which each reading is journalled."""
+    if rights().level != "system_administrator":
+        raise Refused(_("Only a system administrator may say what the journal keeps."))
+    try:
+        set_setting("journal.read_models", " ".join(request.form.getlist("tables")))
+    except Invalid as problem:
+        say(problem.sentence, icon="alert-triangle")
+        return redirect(f"{URL}/keep")
+    say(_("Readings of these records are journalled from now on."))
     return redirect(f"{URL}/keep")
 
 

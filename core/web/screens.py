@@ -14,11 +14,14 @@ from core.filters import filter_fields
 from core.guard import refusal
 from core.i18n import gettext as _
 from core.i18n import listed, ngettext, t
+from core.journal import write
 from core.model import model_label, models
 from core.preferences import prefer_columns, share_columns
+from core.reading import PRINT
 from core.records import records
 from core.rules import may
 from core.settings import Setting
+from core.titles import titles
 from core.web.bulk_jobs import EDIT, SHARE, act, queue
 from core.web.bulk_pages import AT_ONCE, asked, chosen, edit_page, first_of, refuse_many
 from core.web.forms import RecordForm
@@ -93,6 +96,23 @@ def form(table: str, record_id: int) -> Any:
         status = 409 if clashes else 422
     page = record_page(made)
     return drawn("form.html", page, status)
+
+
+@screens.post("/<table>/_printed")
+def list_printed(table: str) -> Any:
+    """The list goes to the printer, by the browser's own command."""
+    model = view_at(table).model
+    if not (verdict := may("read", model)):
+        raise Refused(refusal("read", model), verdict)
+    write(table, 0, PRINT, {})
+    return "", 204
+
+
+@screens.post("/<table>/<int:record_id>/_printed")
+def printed(table: str, record_id: int) -> Any:
+    """The page of a record goes to the printer, by the browser's own command."""
+    write(table, records(view_at(table).model).get(record_id).id, PRINT, {})
+    return "", 204
 
 
 @screens.route("/<table>/<int:record_id>/delete", methods=["GET", "POST"])
@@ -281,8 +301,10 @@ def lookup(table: str) -> Response:
     tree = None
     if words and title in known and not any(one.search for one in known.values()) and "contains" in known[title].kind.ops:
         tree, words = {"field": title, "op": "contains", "value": words}, ""
-    found = gate.find(filter=tree, search=words or None, order=None if words else order, limit=20, count=False)
-    return jsonify(results=[{"id": one.id, "title": str(one)} for one in found.rows])
+    found = gate.find(filter=tree, search=words or None, order=None if words else order, limit=20, count=False, columns=[])
+    ids = [one.id for one in found.rows]
+    names = titles(view.model, ids)
+    return jsonify(results=[{"id": one, "title": names.get(one, f"#{one}")} for one in ids])
 
 
 def _given(view: View) -> dict[str, Any]:

@@ -55,6 +55,8 @@ TABLES: dict[str, dict[str, Any]] = {
     "screens.form": {"GET": READ_ONE, "POST": Ask("edit", record=True, refused=422)},
     "screens.delete": {"GET": Ask("delete", record=True), "POST": Ask("delete", record=True)},
     "screens.history": {"GET": READ_ONE},
+    "screens.printed": {"POST": READ_ONE},
+    "screens.list_printed": {"POST": READ},
     "screens.lookup": {"GET": READ},
     "screens.related": {"GET": READ_ONE},
     "past_pages.past": {"GET": READ_ONE},
@@ -116,7 +118,7 @@ AUDIENCES: dict[str, str] = {
     **dict.fromkeys(("people_pages.open_api", "factor_pages.remove", "right_pages.role_matrix"), ADMINISTRATOR),
     **dict.fromkeys(("request_pages.waiting", "request_pages.answer", "request_pages.answer_over_rest"), ADMINISTRATOR),
     **dict.fromkeys(("mail_pages.settings", "mail_pages.test", "mail_pages.password_link"), ADMINISTRATOR),
-    "mail_pages.save": HIGHEST, "settings.journal_remove": HIGHEST, "settings.journal_months": HIGHEST,
+    "mail_pages.save": HIGHEST, "settings.journal_remove": HIGHEST, "settings.journal_months": HIGHEST, "settings.journal_reads": HIGHEST,
     **dict.fromkeys(("account_pages.sign_out", "account_pages.online", "key_pages.take_away", "view_as.begin"), ADMINISTRATOR),
     **dict.fromkeys(("right_pages.role_rights", "right_pages.copy_rights", "why.effective", "signin.setup"), ADMINISTRATOR),
 }

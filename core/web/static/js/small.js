@@ -22,8 +22,19 @@ function startUndo() {
   });
 }
 
+// That a page of records goes to the printer is kept in the journal, as exports are.
+function startPrinting() {
+  const found = location.pathname.match(/^\/(\w+)\/(\d+)?$/);
+  const token = document.querySelector("#undo-last [name=csrf_token]")?.value;
+  if (!found || !token || !document.querySelector("#record-form, [data-list]")) return;
+  addEventListener("beforeprint", () => {
+    fetch(`/${found[1]}/${found[2] ? `${found[2]}/` : ""}_printed`, { method: "POST", keepalive: true, headers: { "X-CSRFToken": token } });
+  });
+}
+
 export function startSmallThings() {
   startUndo();
+  startPrinting();
   for (const one of document.querySelectorAll("[data-toast]:not([data-toast=sticky])")) toast(one);
   for (const eye of document.querySelectorAll("[data-reveal]")) {
     const field = document.getElementById(eye.dataset.reveal);

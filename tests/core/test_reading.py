@@ -1,0 +1,129 @@
+"""Who has read what: of marked models each reading, by every door; saved files and prints of all."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from core.db import db
+from core.journal import journal
+from core.journal_keep import check
+from core.model import model_of
+from core.settings import set_setting
+from core.testing import both_databases, settle
+from tests.core.test_journal_keep import seal_all
+
+
+def reads(*verbs):
+    """(person, behalf, door, verb, record, ids) of the journal's readings, oldest first."""
+    db.session.rollback()
+    names = (journal.c.user_id, journal.c.behalf_id, journal.c.door, journal.c.verb, journal.c.record_id, journal.c.changes)
+    query = select(*names).where(journal.c.verb.in_(verbs or ("read",))).order_by(journal.c.id)
+    found = [(*row[:5], json.loads(row[5]).get("ids")) for row in db.session.execute(query)]
+    settle()
+    return found
+
+
+@pytest.fixture
+def clients(app, create):
+    made = [create("crm_client", name=name).id for name in ("Far Hills", "Near Hills")]
+    set_setting("journal.read_models", "crm_client")
+    db.session.commit()
+    return made
+
+
+@both_databases
+def test_each_door_leaves_one_line_with_the_records_it_showed(app, login_as, api_as, clients, create_user):
+    first, second = clients
+    boss = create_user("boss", level="administrator")
+    browser, api = login_as(boss), api_as(boss)
+    doors = {
+        f"/crm_client/{first}": ("screen", first, None),
+        "/crm_client/": ("screen", 0, [first, second]),
+        f"/crm_client/{second}/_history": ("screen", second, None),
+        f"/crm_client/{second}/_past": ("screen", second, None),
+        f"/api/v1/crm_client/{first}": ("api", first, None),
+        "/api/v1/crm_client/": ("api", 0, [first, second]),
+        "/api/v1/crm_client/?q=Near": ("api", second, None),
+    }
+    for address, (door, record, ids) in doors.items():
+        before = len(reads())
+        assert (api if door == "api" else browser).get(address).status_code == 200
+        assert reads()[before:] == [(boss.id, None, door, "read", record, ids)], address
+
+
+@both_databases
+def test_other_models_refusals_and_names_alone_leave_nothing(app, login_as, clients, create, create_user):
+    tag = create("crm_tag", name="华东")
+    boss = login_as("boss", level="administrator")
+    for address in (f"/crm_tag/{tag.id}", "/crm_tag/", "/find?q=Hills", "/crm_client/_lookup?q=Far", "/crm_client/999999", "/"):
+        boss.get(address)
+    li = login_as(create_user("li", roles=["Salesperson"]))
+    assert li.get(f"/crm_client/{clients[0]}").status_code == 404
+    assert reads() == []
+
+
+@both_databases
+def test_whoever_sees_with_anothers_eyes_is_named_beside_him(app, login_as, clients, create_user):
+    li = create_user("li", roles=["Salesperson"])
+    record = db.session.get(model_of("crm_client"), clients[0])
+    record.owner_id = li.id
+    db.session.commit()
+    chief = create_user("chief", level="system_administrator")
+    browser = login_as(chief)
+    assert browser.post(f"/ab_user/{li.id}/view-as").status_code == 302
+    assert browser.get(f"/crm_client/{clients[0]}").status_code == 200
+    assert reads() == [(li.id, chief.id, "screen", "read", clients[0], None)]
+
+
+@both_databases
+def test_saved_files_are_journalled_for_all_models(app, login_as, create, create_user):
+    boss = create_user("boss", level="administrator")
+    browser = login_as(boss)
+    made = browser.post("/file/", data={"file": (io.BytesIO(b"hello"), "note.txt")}, content_type="multipart/form-data").json["id"]
+    assert browser.get(f"/file/{made}").status_code == 200
+    row = reads("download")
+    assert [one[:4] for one in row] == [(boss.id, None, "screen", "download")]
+    login_as("li", roles=["Salesperson"]).get(f"/file/{made}")
+    assert len(reads("download")) == 1
+
+
+@both_databases
+def test_the_journal_answers_who_has_read_a_record_and_its_chain_holds(app, login_as, clients):
+    boss = login_as("boss", level="administrator")
+    boss.get(f"/crm_client/{clients[0]}")
+    boss.get("/crm_client/")
+    page = boss.get(f"/settings/journal?model=crm_client&record={clients[0]}").text
+    assert "read" in page
+    seal_all()
+    assert check().fine
+
+
+@both_databases
+def test_a_system_administrator_chooses_the_kinds_of_records(app, login_as, create):
+    client = create("crm_client", name="Far Hills")
+    chief, boss = login_as("chief", level="system_administrator"), login_as("boss", level="administrator")
+    assert boss.post("/settings/journal/reads", data={"tables": "crm_client"}).status_code == 403
+    assert chief.post("/settings/journal/reads", data={"tables": ["crm_client", "nothing"]}).status_code == 302
+    assert "no kind of record" in chief.get("/settings/journal/keep").text
+    chief.post("/settings/journal/reads", data={"tables": ["crm_client", "crm_tag"]})
+    boss.get(f"/crm_client/{client.id}")
+    assert [one[4] for one in reads()] == [client.id]
+    chief.post("/settings/journal/reads", data={})
+    boss.get(f"/crm_client/{client.id}")
+    assert len(reads()) == 1
+
+
+@pytest.mark.browser
+def test_what_goes_to_the_printer_is_journalled(page: Any, clients: Any) -> None:
+    page.goto(f"/crm_client/{clients[0]}")
+    for address, record in ((f"/crm_client/{clients[0]}", clients[0]), ("/crm_client/", 0)):
+        page.goto(address)
+        with page.expect_response(lambda answer: answer.url.endswith("_printed")) as printed:
+            page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert printed.value.status == 204
+        assert [one[4] for one in reads("print")][-1] == record
