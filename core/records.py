@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from sqlalchemy import func, select
@@ -90,6 +91,13 @@ class Records:
 
         self._may("read")
         return page(self.model, **question)
+
+    def find_then(self, day: date, **question: Any) -> Any:
+        """One page of the records as they were at the end of ``day``; see `core.asof_list.page_then`."""
+        from core.asof_list import page_then
+
+        self._may("read")
+        return page_then(self.model, day, **question)
 
     def groups(self, by: Sequence[str], **question: Any) -> Any:
         """How many records there are of each kind; see `core.grouping.groups` for ``filter``, ``search``, ``sums`` and ``limit``."""
