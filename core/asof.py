@@ -7,7 +7,6 @@ Rights are those of today: a record that is there is told to whoever may read it
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
 from datetime import date, datetime
 from decimal import Decimal
 from types import SimpleNamespace

@@ -81,6 +81,10 @@ class Resource(ModelRestApi):
     @permission_name("get_list")
     def get_list(self, **_kwargs: Any) -> Response:
         """A page of records."""
+        if request.args.get("as_of"):
+            from core.web.past_api import list_then
+
+            return jsonify(list_then(self.model))
         names = chosen_columns(self.model)
         question = list_question()
         page = records(self.model).find(**question)
@@ -280,9 +284,9 @@ def number_of(name: str, default: int, most: int) -> int:
     return int(text)
 
 
-def list_question() -> dict[str, Any]:
-    """The question of a list's address: filter, q, order, limit, after or before, count."""
-    only_known(("filter", "q", "order", "limit", "after", "before", "columns", "count"))
+def list_question(*more: str) -> dict[str, Any]:
+    """The question of a list's address: filter, q, order, limit, after or before, count; ``more`` are words that it knows as well."""
+    only_known(("filter", "q", "order", "limit", "after", "before", "columns", "count", *more))
     limit = number_of("limit", 50, MOST)
     count = request.args.get("count", "yes")
     if count not in ("yes", "no"):

@@ -126,8 +126,12 @@ def link_ids(model: type, one: Field, ids: Sequence[int]) -> dict[int, list[int]
 class Shown:
     """Draws the cells of a set of records of one model; titles of links and options are fetched once a column."""
 
-    def __init__(self, model: type, fields: Sequence[Field], found: Sequence[Any]) -> None:
+    def __init__(
+        self, model: type, fields: Sequence[Field], found: Sequence[Any], then: dict[str, dict[int, list[int]]] | None = None
+    ) -> None:  # fmt: skip
         self.model, self.found, self.view = model, found, view_of(model)
+        self._then = then or {}
+        """{field of several links: {id: ids}} where they were others than those that are stored."""
         self._links: dict[str, dict[int, list[int]]] = {}
         linked = {one.name: self._linked(one) for one in fields if one.kind.name in ("link", "links") and one.target is not None}
         wanted: dict[type, set[int]] = {}
@@ -141,7 +145,7 @@ class Shown:
         """Ids of all records that a column names."""
         if one.kind.name == "link":
             return {value for each in self.found if (value := one.get(each)) is not None}
-        self._links[one.name] = links = link_ids(self.model, one, [each.id for each in self.found])
+        self._links[one.name] = links = link_ids(self.model, one, [each.id for each in self.found]) | self._then.get(one.name, {})
         return {each for some in links.values() for each in some}
 
     def cell(self, record: Any, one: Field) -> Cell:

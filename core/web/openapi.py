@@ -53,6 +53,10 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "before": {"description": "The mark “previous” of another page", "schema": TEXT},
     "columns": {"description": "Field names separated by commas; all without it", "schema": TEXT},
     "count": {"description": "“no” spares the counting", "schema": {"type": "string", "enum": ["yes", "no"], "default": "yes"}},
+    "as_of": {
+        "description": "A past day: the records as they were at its end in the person’s zone, those deleted since included",
+        "schema": {"type": "string", "format": "date"},
+    },
     "by": {"required": True, "description": "One to three fields, with commas; a date with its span: due_on:month", "schema": TEXT},
     "sums": {"description": "Number fields to add up, separated by commas", "schema": TEXT},
     "groups": {"schema": {"type": "integer", "minimum": 1, "maximum": MOST_GROUPS, "default": GROUPS}},
@@ -241,10 +245,13 @@ def describe(spec: Any, model: type) -> None:
             "previous": {"type": "string", "nullable": True},
             "count": {"type": "integer", "nullable": True},
             "count_capped": {"type": "boolean", "description": "There are more than “count”"},
+            "as_of": {"type": "string", "format": "date", "description": "The day that was asked for"},
+            "gone": {"type": "array", "items": {"type": "integer"}, "description": "With as_of: ids of records deleted since"},
+            "unknown": {"type": "integer", "description": "With as_of: records left out, since what they were has been erased"},
         },
     }
-    list_words = ("filter", "q", "order", "limit", "after", "before", "columns", "count")
-    listing = {"get": _operation(model, "List", many, (400, 401, 403), parameters=list_words)}
+    list_words = ("filter", "q", "order", "limit", "after", "before", "columns", "count", "as_of")
+    listing = {"get": _operation(model, "List", many, (400, 401, 403, 503), parameters=list_words)}
     item = {"get": _operation(model, "Read", one, (400, 401, 403, 404), parameters=("id", "columns"))}
     if may("create", model):
         listing["post"] = _operation(model, "Create", one, (400, 401, 403, 409, 415, 422), body=f"{table}.new", status="201")
