@@ -7,6 +7,7 @@ Rights are those of today: a record that is there is told to whoever may read it
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
 from types import SimpleNamespace
@@ -33,6 +34,7 @@ from core.search import matches, matches_told, search_fields, title_key, words_o
 from core.trash import oldest, sees_all
 from core.undo import stored
 
+MADE = ("created_at", "created_by_id")
 MOST_CHANGES = 20_000
 """So many changes of one kind of record are read backwards for one page; it takes a second or two."""
 
@@ -106,7 +108,7 @@ class Then:
         """The records of then that the person may know of, as the columns of the table hold them."""
         if not rows:
             return []
-        present = self._present()
+        present = present_of(self.model, self.changed)
         by_record: dict[int, list[Any]] = {}
         for row in rows:
             by_record.setdefault(row.record_id, []).append(row)
@@ -137,33 +139,6 @@ class Then:
             if number not in present:
                 self.gone.add(number)
             found.append(self._columns(number, state, kept, stamps.get(number)))
-        return found
-
-    def _present(self) -> dict[int, tuple[Values, dict[str, Any]]]:
-        """{id: (values, when and by whom it was made)} of the changed records that are there."""
-        model = self.model
-        fields = [one for one in model.__fields__.values() if not one.sensitive]
-        plain = [one for one in fields if one.kind.name != "links"]
-        made = [getattr(model, name).label(f"_{name}") for name in ("created_at", "created_by_id") if hasattr(model, name)]
-        picked = [model.id, *(getattr(model, one.key).label(one.key) for one in plain), *made]
-        custom = [model.custom.label("custom")] if hasattr(model, "custom") else []
-        query = select(*picked, *custom).where(id_among(model.id, sorted(self.changed)))
-        rows = db.session.execute(query, execution_options=QUIET).all()
-        linked = {one.name: self._links_of(one) for one in fields if one.kind.name == "links"}
-        found = {}
-        for row in rows:
-            values = {one.name: one.kind.json(value) for one in plain if (value := getattr(row, one.key)) not in (None, [])}
-            values |= {name: ids for name, links in linked.items() if (ids := links.get(row.id))}
-            values |= {name: value for name, value in ((row.custom if custom else None) or {}).items() if value is not None}
-            found[row.id] = values, {name: getattr(row, f"_{name}", None) for name in ("created_at", "created_by_id")}
-        return found
-
-    def _links_of(self, one: Field) -> dict[int, list[int]]:
-        _own, near, far = Compiler().ends(one, self.model)
-        found: dict[int, list[int]] = {}
-        query = select(near, far).where(id_among(near, sorted(self.changed))).order_by(far)
-        for left, right in db.session.execute(query, execution_options=QUIET):
-            found.setdefault(left, []).append(right)
         return found
 
     def _stamps(self) -> dict[int, Any]:
@@ -230,6 +205,34 @@ class Then:
         names = ["id", *(one.key for one in SYSTEM_FIELDS.values()), "custom", "title_key"]
         names += [one.key for one in self.model.__fields__.values() if one.kind.name != "links" and not one.sensitive]
         return {name: columns[name] for name in dict.fromkeys(names) if name in columns and name != "version"} | {"tokens": Text()}
+
+
+def present_of(model: Any, ids: Iterable[int]) -> dict[int, tuple[Values, dict[str, Any]]]:
+    """{id: (values, when and by whom it was made)} of those of these records that are there, whoever may read them."""
+    wanted = sorted(ids)
+    fields = [one for one in model.__fields__.values() if not one.sensitive]
+    plain = [one for one in fields if one.kind.name != "links"]
+    made = [getattr(model, name).label(f"_{name}") for name in MADE if hasattr(model, name)]
+    custom = [model.custom.label("custom")] if hasattr(model, "custom") else []
+    query = select(model.id, *(getattr(model, one.key).label(one.key) for one in plain), *made, *custom)
+    rows = db.session.execute(query.where(id_among(model.id, wanted)), execution_options=QUIET).all()
+    linked = {one.name: _ties(model, one, wanted) for one in fields if one.kind.name == "links"}
+    found = {}
+    for row in rows:
+        values = {one.name: one.kind.json(value) for one in plain if (value := getattr(row, one.key)) not in (None, [])}
+        values |= {name: few for name, links in linked.items() if (few := links.get(row.id))}
+        values |= {name: value for name, value in ((row.custom if custom else None) or {}).items() if value is not None}
+        found[row.id] = values, {name: getattr(row, f"_{name}", None) for name in MADE}
+    return found
+
+
+def _ties(model: Any, one: Field, ids: list[int]) -> dict[int, list[int]]:
+    _own, near, far = Compiler().ends(one, model)
+    found: dict[int, list[int]] = {}
+    query = select(near, far).where(id_among(near, ids)).order_by(far)
+    for left, right in db.session.execute(query, execution_options=QUIET):
+        found.setdefault(left, []).append(right)
+    return found
 
 
 def _read(model: Any, one: Field, value: Any) -> Any:

@@ -141,7 +141,8 @@ def restore(number: int) -> Any:
 
     row = db.session.execute(select(journal).where(journal.c.id == number, journal.c.verb == "delete")).first()
     model: Any = models().get(row.model) if row is not None else None
-    if row is None or model is None or row.model in ALONG or not may("read", model) or not (sees_all(model) or row.user_id == actor().user_id):
+    known = row is not None and model is not None and row.model not in ALONG and may("read", model)
+    if not known or not (sees_all(model) or row.user_id == actor().user_id):
         raise Missing(_("There is no such entry in the trash, or it is not visible to you."))
     if not enabled(model.addon):
         raise Asleep(_("“%(label)s” belongs to an addon that is switched off.", label=model_label(model, many=True)))
