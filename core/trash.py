@@ -139,7 +139,9 @@ def restore(number: int) -> Any:
     """
     from core.addons import enabled
 
-    row = db.session.execute(select(journal).where(journal.c.id == number, journal.c.verb == "delete")).first()
+    # Two who bring the same back take turns: the second finds it there. (SQLite lets one write at a time.)
+    query = select(journal).where(journal.c.id == number, journal.c.verb == "delete").with_for_update()
+    row = db.session.execute(query).first()
     model: Any = models().get(row.model) if row is not None else None
     known = row is not None and model is not None and row.model not in ALONG and may("read", model)
     if not known or not (sees_all(model) or row.user_id == actor().user_id):

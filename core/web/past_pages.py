@@ -153,7 +153,7 @@ def _lines(other: Any, link: Field, then: Past, here: Past) -> SimpleNamespace:
     """How the lines of one kind differ; those out of the person's reach now are left out."""
     before, after = then.parts.get(other, {}), here.parts.get(other, {})
     differ = [one for one in sorted({*before, *after}) if before.get(one) != after.get(one)]
-    stored = _stored(other, differ)
+    stored = stored_ids(other, differ)
     hidden = stored - visible_ids(other, stored)
     seen = {name: one for name, one in view_of(other).fields().items() if name != link.name}
     facts = {
@@ -173,6 +173,7 @@ def _lines(other: Any, link: Field, then: Past, here: Past) -> SimpleNamespace:
     return SimpleNamespace(title=model_label(other, many=True), rows=rows, same=same)
 
 
-def _stored(other: Any, ids: list[int]) -> set[int]:
+def stored_ids(other: Any, ids: list[int]) -> set[int]:
+    """Those of these ids that are in the table, whoever may read them."""
     query = select(other.id).where(other.id.in_(ids or [0]))
     return set(db.session.execute(query, execution_options={"mortise_rules": False}).scalars())
