@@ -19,6 +19,7 @@ from core.options import options
 from core.rules import may
 from core.sharing import shareable
 from core.web.api import MOST, readable, writable
+from core.web.openapi_past import describe_own, describe_past
 
 ERROR = {
     "type": "object",
@@ -185,6 +186,7 @@ class OpenApiDescription(OpenApi):
             spoken = {"groups": "limit"}.get(name, name)
             spec.components.parameter(name, facts.get("in", "query"), {"name": spoken, "in": "query", **facts})
         describe_notifications(spec)
+        describe_own(spec)
         for resource in current_app.appbuilder.baseviews:  # type: ignore[attr-defined]
             if isinstance(resource, BaseApi):
                 resource.add_api_spec(spec)
@@ -251,38 +253,39 @@ def describe(spec: Any, model: type) -> None:
         },
     }
     list_words = ("filter", "q", "order", "limit", "after", "before", "columns", "count", "as_of")
-    listing = {"get": _operation(model, "List", many, (400, 401, 403, 503), parameters=list_words)}
-    item = {"get": _operation(model, "Read", one, (400, 401, 403, 404), parameters=("id", "columns"))}
+    listing = {"get": operation(model, "List", many, (400, 401, 403, 503), parameters=list_words)}
+    item = {"get": operation(model, "Read", one, (400, 401, 403, 404), parameters=("id", "columns"))}
     if may("create", model):
-        listing["post"] = _operation(model, "Create", one, (400, 401, 403, 409, 415, 422), body=f"{table}.new", status="201")
+        listing["post"] = operation(model, "Create", one, (400, 401, 403, 409, 415, 422), body=f"{table}.new", status="201")
     if may("edit", model):
         problems = (400, 401, 403, 404, 409, 415, 422)
-        item["put"] = _operation(model, "Change", one, problems, body=f"{table}.change", parameters=("id", "If-Match"))
+        item["put"] = operation(model, "Change", one, problems, body=f"{table}.change", parameters=("id", "If-Match"))
     if may("delete", model):
-        item["delete"] = _operation(model, "Delete", GONE, (400, 401, 403, 404, 409, 422), parameters=("id", "If-Match"))
+        item["delete"] = operation(model, "Delete", GONE, (400, 401, 403, 404, 409, 422), parameters=("id", "If-Match"))
     base = f"/api/v1/{table}"
     spec.path(path=f"{base}/", operations=listing)
     spec.path(path=f"{base}/{{id}}", operations=item)
-    grouped = _operation(model, "Groups", GROUPED, (400, 401, 403), parameters=("by", "sums", "filter", "q", "groups"))
+    describe_past(spec, model)
+    grouped = operation(model, "Groups", GROUPED, (400, 401, 403), parameters=("by", "sums", "filter", "q", "groups"))
     spec.path(path=f"{base}/_groups", operations={"get": grouped})
     if may("export", model):
         words = ("filter", "q", "order", "columns")
-        export = _operation(model, "Export as CSV", {"type": "string"}, (400, 401, 403), parameters=words, media_type="text/csv")
+        export = operation(model, "Export as CSV", {"type": "string"}, (400, 401, 403), parameters=words, media_type="text/csv")
         spec.path(path=f"{base}/_export", operations={"get": export})
-    asked = _operation(model, "Why?", EXPLAINED, (400, 401, 403, 404), parameters=("record", "verb", "field", "person"))
+    asked = operation(model, "Why?", EXPLAINED, (400, 401, 403, 404), parameters=("record", "verb", "field", "person"))
     spec.path(path=f"{base}/_why", operations={"get": asked})
     if shareable(model):
-        opened = _operation(model, "Share", SHARED, (400, 401, 403, 404, 415, 422), body="Share")
+        opened = operation(model, "Share", SHARED, (400, 401, 403, 404, 415, 422), body="Share")
         spec.path(path=f"{base}/_share", operations={"post": opened})
-        listed = _operation(model, "Shares", SHARES, (401, 403, 404), parameters=("id",))
+        listed = operation(model, "Shares", SHARES, (401, 403, 404), parameters=("id",))
         spec.path(path=f"{base}/{{id}}/shares", operations={"get": listed})
-        ended = _operation(model, "End a share", GONE, (401, 403, 404), parameters=("id", "share_id"))
+        ended = operation(model, "End a share", GONE, (401, 403, 404), parameters=("id", "share_id"))
         spec.path(path=f"{base}/{{id}}/shares/{{share_id}}", operations={"delete": ended})
     if table == "core_account_request":
         answered = {**one, "properties": {**one["properties"], "password": {"type": "string", "description": "A temporary one, told once"}}}
-        answering = _operation(model, "Answer", answered, (400, 401, 403, 404, 409, 415, 422), body="Answer", parameters=("id",))
+        answering = operation(model, "Answer", answered, (400, 401, 403, 404, 409, 415, 422), body="Answer", parameters=("id",))
         spec.path(path=f"{base}/{{id}}/_answer", operations={"post": answering})
-    spec.path(path=f"{base}/_info", operations={"get": _operation(model, "Fields and rights", {"type": "object"}, (401, 403))})
+    spec.path(path=f"{base}/_info", operations={"get": operation(model, "Fields and rights", {"type": "object"}, (401, 403))})
 
 
 def schema_of(one: Field) -> dict[str, Any]:
@@ -308,10 +311,11 @@ def schema_of(one: Field) -> dict[str, Any]:
     return made
 
 
-def _operation(
+def operation(
     model: type, summary: str, answer: dict[str, Any], problems: tuple[int, ...], *, body: str = "", status: str = "200",
     parameters: tuple[str, ...] = (), media_type: str = "application/json",
 ) -> dict[str, Any]:  # fmt: skip
+    """One operation on a model; ``parameters`` and ``body`` are names of components."""
     made: dict[str, Any] = {
         "tags": [model.label_many],
         "summary": f"{summary}: {model.label_many}",
