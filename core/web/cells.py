@@ -16,7 +16,6 @@ from core.fields import Field
 from core.i18n import gettext as _
 from core.i18n import listed
 from core.options import OptionValue, options
-from core.rules import visible_ids
 from core.titles import know_titles, titles
 from core.web.views import view_of
 
@@ -266,7 +265,7 @@ def _journal_text(one: Field, value: Any, names: dict[str, dict[int, str]], labe
 
 
 def linked_in(fields: dict[str, Field], all_changes: Sequence[dict[str, Any]]) -> dict[str, dict[int, str]]:
-    """Titles of every record that journal changes name, one statement a link field that occurs."""
+    """Titles of every record that journal changes name, as far as the acting person may read it; mostly one statement."""
     wanted: dict[str, set[int]] = {}
     for changes in all_changes:
         for name, pair in changes.items():
@@ -276,8 +275,9 @@ def linked_in(fields: dict[str, Field], all_changes: Sequence[dict[str, Any]]) -
                     wanted.setdefault(name, set()).update(
                         each for each in (value if isinstance(value, list) else [value]) if isinstance(each, int)
                     )
-    return {
-        name: titles(fields[name].target, visible_ids(fields[name].target, ids))
-        for name, ids in wanted.items()
-        if fields[name].target is not None
-    }
+    known: dict[type, set[int]] = {}
+    for name, ids in wanted.items():
+        if fields[name].target is not None:
+            known.setdefault(fields[name].target, set()).update(ids)
+    know_titles(known)
+    return {name: titles(fields[name].target, ids) for name, ids in wanted.items() if fields[name].target is not None}

@@ -20,7 +20,7 @@ from core.records import records
 from core.rules import may, rights, visible_ids
 from core.web.api import body_of_request, chosen_columns, list_question, only_known, readable
 from core.web.cells import link_ids
-from core.web.past_pages import seen_parts, stored_ids
+from core.web.history import seen_parts, stored_ids
 
 
 def list_then(model: Any) -> dict[str, Any]:

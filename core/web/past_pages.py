@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from typing import Any
 
 from flask import Blueprint, redirect, render_template, request
-from sqlalchemy import select
 
 from core.context import local
 from core.db import db
@@ -15,12 +14,12 @@ from core.fields import Field
 from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.model import fields_of, model_label
-from core.past import Moment, Past, Values, moments, parts_of, pasts
+from core.past import Moment, Past, Values, moments, pasts
 from core.past_back import differing, restore
 from core.records import records
 from core.rules import may, rights, visible_ids
 from core.web.cells import change_texts, linked_in
-from core.web.history import day_label, people
+from core.web.history import day_label, people, seen_parts, stored_ids
 from core.web.lists import address
 from core.web.shell import say
 from core.web.views import view_at, view_of
@@ -67,13 +66,6 @@ def back(table: str, record_id: int) -> Any:
 
 def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
-
-
-def seen_parts(model: type) -> list[tuple[type, Field]]:
-    """The kinds of lines whose records the acting person may read at all."""
-    from core.addons import enabled
-
-    return [(other, link) for other, link in parts_of(model) if enabled(other.addon) and may("read", other)]
 
 
 def _page(view: Any, record: Any) -> SimpleNamespace:
@@ -172,8 +164,3 @@ def _lines(other: Any, link: Field, then: Past, here: Past) -> SimpleNamespace:
     same = ngettext("%(count)s is the same.", "%(count)s are the same.", kept) if kept else ""
     return SimpleNamespace(title=model_label(other, many=True), rows=rows, same=same)
 
-
-def stored_ids(other: Any, ids: list[int]) -> set[int]:
-    """Those of these ids that are in the table, whoever may read them."""
-    query = select(other.id).where(other.id.in_(ids or [0]))
-    return set(db.session.execute(query, execution_options={"mortise_rules": False}).scalars())
