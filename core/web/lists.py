@@ -53,7 +53,7 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
     state = {"filter": write_filter(tree), "q": words, "order": order, "group": ",".join(group_names(query.get("group")))}
     # The past is read only, and in rows.
     state |= {"as_of": day.isoformat(), "group": ""} if day else {"as_of": ""}
-    grouped, problem = None, ""
+    grouped, told = None, ""
     if state["group"]:
         try:
             grouped = grouped_rows(model, group_names(state["group"]), fields, tree, words, path, state)
@@ -65,7 +65,7 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
             found, order, refused = _found(gate, view, query, fields, tree, words, day=day)
             state["order"], note = order, refused
         except Broken as too_much:
-            found, problem = Page([], count=0), too_much.sentence
+            found, told = Page([], count=0), too_much.sentence
     elif grouped is None:
         found, order, refused = _found(gate, view, query, fields, tree, words)
         state["order"], note = order, note or refused
@@ -107,7 +107,7 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
         table=model.__tablename__,
     )
     page.ticks = bool(page.actions or page.export_url)
-    page.then = then_words(found) if day and not problem else ""
+    page.then = then_words(found) if day and not told else ""
     page.drawn = drawn(model, fields, found.rows, page.ticks, (found, newest_row(day)) if day and found.rows else None)
     page.facets = facets(tree, known)
     for facet in page.facets:
@@ -116,8 +116,8 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
     if grouped is None and day is None and not found.capped and (found.count or 0) > 1:
         page.foot = foot_of(model, fields, tree, words)
     page.empty = _empty(page, model, tree, words, many)
-    if problem:
-        page.empty = SimpleNamespace(icon="history-off", title=problem, hint="", buttons=[(_("Back to today"), page.today_url, True)])
+    if told:
+        page.empty = SimpleNamespace(icon="history-off", title=told, hint="", buttons=[(_("Back to today"), page.today_url, True)])
     return page
 
 
