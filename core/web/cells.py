@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -15,6 +16,7 @@ from core.db import db
 from core.fields import Field
 from core.i18n import gettext as _
 from core.i18n import listed
+from core.journal import journal
 from core.options import OptionValue, options
 from core.titles import know_titles, titles
 from core.web.views import view_of
@@ -233,6 +235,22 @@ def file_names(ids: set[int | None]) -> dict[int, str]:
     }
 
 
+def names_of_files(ids: Iterable[int]) -> dict[int, str]:
+    """{file id: name} of files, also of those that are not there any more, as far as the journal tells; two statements at most."""
+    wanted = {one for one in ids if one}
+    found = file_names(set(wanted))
+    if missing := sorted(wanted - found.keys()):
+        rows = select(journal.c.record_id, journal.c.changes).where(
+            journal.c.model == "core_file", journal.c.record_id.in_(missing), journal.c.verb.in_(("create", "delete"))
+        )
+        for number, text in db.session.execute(rows.order_by(journal.c.id)):
+            told = json.loads(text).get("name")
+            name = next((each for each in told if isinstance(each, str)), None) if isinstance(told, list) else None
+            if name:
+                found[number] = name
+    return found
+
+
 def change_texts(model: type, changes: dict[str, Any], fields: dict[str, Field], names: dict[str, dict[int, str]]) -> list[dict[str, str]]:
     """``{field: [old, new]}`` of the journal as lines a person reads; fields he may not see are left out."""
     lines, view = [], view_of(model)
@@ -253,7 +271,7 @@ def _journal_text(one: Field, value: Any, names: dict[str, dict[int, str]], labe
     if labels is not None:
         # One word, or several with blanks between them.
         return labels.get(str(value)) or listed(labels.get(each, each) for each in str(value).split())
-    if one.kind.name in ("link", "links"):
+    if one.kind.name in ("link", "links", "file"):
         return listed(names.get(one.name, {}).get(each, f"#{each}") for each in (value if isinstance(value, list) else [value]))
     try:
         text = one.text(
@@ -270,7 +288,7 @@ def linked_in(fields: dict[str, Field], all_changes: Sequence[dict[str, Any]]) -
     for changes in all_changes:
         for name, pair in changes.items():
             one = fields.get(name)
-            if one is not None and one.kind.name in ("link", "links") and isinstance(pair, list):
+            if one is not None and one.kind.name in ("link", "links", "file") and isinstance(pair, list):
                 for value in pair:
                     wanted.setdefault(name, set()).update(
                         each for each in (value if isinstance(value, list) else [value]) if isinstance(each, int)
@@ -280,4 +298,9 @@ def linked_in(fields: dict[str, Field], all_changes: Sequence[dict[str, Any]]) -
         if fields[name].target is not None:
             known.setdefault(fields[name].target, set()).update(ids)
     know_titles(known)
-    return {name: titles(fields[name].target, ids) for name, ids in wanted.items() if fields[name].target is not None}
+    found = {name: titles(fields[name].target, ids) for name, ids in wanted.items() if fields[name].target is not None}
+    files = {name: ids for name, ids in wanted.items() if fields[name].kind.name == "file"}
+    if files:
+        called = names_of_files(set().union(*files.values()))
+        found |= {name: {one: called[one] for one in ids if one in called} for name, ids in files.items()}
+    return found

@@ -134,7 +134,9 @@ def seen_parts(model: type) -> list[tuple[type, Field]]:
 
 def stored_ids(other: Any, ids: list[int]) -> set[int]:
     """Those of these ids that are in the table, whoever may read them."""
-    query = select(other.id).where(other.id.in_(ids or [0]))
+    if not ids:
+        return set()
+    query = select(other.id).where(other.id.in_(ids))
     return set(db.session.execute(query, execution_options={"mortise_rules": False}).scalars())
 
 

@@ -6,11 +6,14 @@ from types import SimpleNamespace
 from typing import Any
 
 from flask import Blueprint, redirect, render_template, request
+from sqlalchemy import select
 
 from core.context import local
+from core.custom import spent_names
 from core.db import db
 from core.errors import Problem, Refused
 from core.fields import Field
+from core.files import File
 from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.model import fields_of, model_label
@@ -18,7 +21,7 @@ from core.past import Moment, Past, Values, moments, pasts
 from core.past_back import differing, restore
 from core.records import records
 from core.rules import may, rights, visible_ids
-from core.web.cells import change_texts, linked_in
+from core.web.cells import change_texts, linked_in, names_of_files
 from core.web.history import day_label, people, seen_parts, stored_ids
 from core.web.lists import address
 from core.web.shell import say
@@ -121,20 +124,44 @@ def _fields(
     linked = linked_in(shown, [pairs])
     texts = {name: change_texts(model, {name: pair}, shown, linked)[0] for name, pair in pairs.items()}
     gate, changes = records(model), set(differing(model, then, here))
+    files = stored_ids(File, [each for name, one in shown.items() if one.kind.name == "file" for each in pairs[name] if each])
     changed, same = [], []
     for name, one in shown.items():
         line = SimpleNamespace(name=name, label=texts[name]["label"], then=texts[name]["old"], here=texts[name]["new"], pick=False)
+        line.then_url, line.here_url = (_file_url(one, value, files) for value in pairs[name])
         if pairs[name][0] == pairs[name][1]:
             same.append(line)
             continue
         line.pick = may_restore and name in changes and gate.writable(name, one) is None
         changed.append(line)
     if rights().level in ("administrator", "system_administrator"):
-        for name in dict.fromkeys((*then, *here)):
-            if name not in fields_of(model):
-                label = _("%(name)s (a field that is gone)", name=name)
-                changed.append(SimpleNamespace(name=name, label=label, then=_raw(then.get(name)), here=_raw(here.get(name)), pick=False))
+        changed += _gone_fields(model, then, here)
     return changed, same
+
+
+def _file_url(one: Field, value: Any, files: set[int]) -> str:
+    """Where the file of then is to be had, as long as it is there; its own door asks the rights once more."""
+    return f"/file/{value}" if one.kind.name == "file" and value in files else ""
+
+
+def _gone_fields(model: type, then: Values, here: Values) -> list[SimpleNamespace]:
+    names = [name for name in dict.fromkeys((*then, *here)) if name not in fields_of(model)]
+    if not names:
+        return []
+    # What kind a field was is known for good, since no other may have its name.
+    spent = spent_names.c
+    asked = select(spent.name).where(spent.model == model.__tablename__, spent.kind == "file", spent.name.in_(names))  # type: ignore[attr-defined]
+    of_files = set(db.session.execute(asked).scalars())
+    ids = [value for name in of_files for value in (then.get(name), here.get(name)) if isinstance(value, int)]
+    called, stored = names_of_files(ids), stored_ids(File, ids)
+    lines = []
+    for name in names:
+        one, other = then.get(name), here.get(name)
+        line = SimpleNamespace(name=name, label=_("%(name)s (a field that is gone)", name=name), pick=False)
+        line.then, line.here = (called.get(each, _raw(each)) if name in of_files else _raw(each) for each in (one, other))
+        line.then_url, line.here_url = (f"/file/{each}" if name in of_files and each in stored else "" for each in (one, other))
+        lines.append(line)
+    return lines
 
 
 def _raw(value: Any) -> str:

@@ -218,3 +218,37 @@ def test_the_history_hides_lines_out_of_reach(app, login_as, create, create_user
     create("core_personal_right", user=li, model="crm_contact", verb="read", denied=True)
     page = login_as(li).get(f"/crm_client/{client.id}/_history").text
     assert "Ada" not in page and "created" in page
+
+
+@both_databases
+def test_the_past_shows_files_of_then_and_of_fields_that_are_gone(app, login_as, create):
+    import io
+
+    chief = login_as("chief", level="system_administrator")
+    client = create("crm_client", name="Far Hills")
+    number = client.id
+    field = create(CustomField, model="crm_client", title="Contract", kind="file")
+    name, field_id = field.name, field.id
+
+    def put(text: str) -> int:
+        sent = {"name": "Far Hills", name: (io.BytesIO(text.encode()), f"{text}.txt")}
+        assert chief.post(f"/crm_client/{number}", data=sent).status_code == 302
+        db.session.expire_all()
+        return db.session.get(model_of("crm_client"), number).custom[name]
+
+    first, second = put("lease"), put("rent")
+    assert first != second
+    known = _rows(number)
+    page = chief.get(f"/crm_client/{number}/_past?row={known[-2]}").text
+    assert "lease.txt" in page and "rent.txt" in page and f'href="/file/{second}"' in page
+    # The file of then has a link as long as it is there.
+    there = db.session.execute(select(model_of("core_file").id).where(model_of("core_file").id == first)).first()
+    assert (f'href="/file/{first}"' in page) == bool(there)
+    with chief.get(f"/file/{first}") as answer:
+        assert not there or answer.data == b"lease"
+    assert "lease.txt" in chief.get(f"/crm_client/{number}/_history").text
+    with system("a test"):
+        records(CustomField).delete(db.session.get(CustomField, field_id))
+        db.session.commit()
+    page = chief.get(f"/crm_client/{number}/_past?row={known[-2]}").text
+    assert "a field that is gone" in page and "lease.txt" in page and "rent.txt" in page
