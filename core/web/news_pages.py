@@ -67,7 +67,7 @@ def changes() -> str:
     number = max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 5 else 1
     shown = some[(number - 1) * SIZE : number * SIZE]
     state = {"model": asked.name, "scope": asked.scope if asked.scope == "all" else "", "since": asked.day}
-    words = {"new": _("New"), "gone": _("Gone"), "edited": _("Edited")}
+    words = {"new": _("New to me"), "gone": _("Gone"), "edited": _("Edited")}
     page = SimpleNamespace(
         url=URL, mark=mark, sentence=sentence, days=_days(shown), model=asked.name, scope=asked.scope, since=asked.day,
         since_text=_("Since %(when)s", when=f"{day_label(asked.since)} {local(asked.since).strftime('%H:%M')}"),
