@@ -171,7 +171,7 @@ class Then:
     @property
     def unchanged(self) -> list[Any]:
         """Conditions on the table: what is as it was, and within the person's reach."""
-        where = [~id_among(self.model.id, sorted(self.changed))] if self.changed else []
+        where = [_not_among(self.model.id, sorted(self.changed))] if self.changed else []
         if self.visible is not None:
             return [*where, id_among(self.model.id, self.visible)]
         return where if self.reach is None else [*where, self.reach]
@@ -243,6 +243,13 @@ def _read(model: Any, one: Field, value: Any) -> Any:
     except (ValueError, ArithmeticError):
         return None
     return value.replace(tzinfo=None) if isinstance(value, datetime) else value
+
+
+def _not_among(column: Any, ids: list[int]) -> Any:
+    """``column NOT IN ids`` as one bound value; PostgreSQL hashes a sub-query, and older ones walk an array anew for each row."""
+    if db.is_sqlite:
+        return ~id_among(column, ids)
+    return column.not_in(select(func.unnest(sa.cast(ids, sa.ARRAY(Integer)))))
 
 
 def _as_table(types: dict[str, Any], rows: list[dict[str, Any]], name: str) -> Any:

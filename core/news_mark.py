@@ -29,6 +29,8 @@ ROUNDS = 4
 MOST_BEYOND = 200
 """So many rows beyond the seal are noted; of more, the rest is told once more rather than never."""
 ALL = ""
+WIDE = "*"
+"""Begins the name of a mark for all that a person may see; the others are for his own records."""
 
 
 def here() -> str:
@@ -64,8 +66,10 @@ def _read(mark: str) -> tuple[int, Any, str]:
     return top, func.pg_visible_in_snapshot(transaction, text(f"CAST('{seen}' AS pg_snapshot)")), at
 
 
-def look(mark: str, kind: str = ALL) -> None:
+def look(mark: str, kind: str = ALL, wide: bool = False) -> None:
     """Keep that the acting person has seen all that was committed at ``mark``, of one kind of record or of all. Never commits.
+
+    Of his own records, or with ``wide`` of all that he may see, his own among them.
 
     Raises `Broken` for a mark that is none.
     """
@@ -79,15 +83,20 @@ def look(mark: str, kind: str = ALL) -> None:
     last = max(top, last)
     later = or_(journal.c.seal > last, journal.c.seal.is_(None))
     also = db.session.execute(select(journal.c.id).where(later, there).order_by(journal.c.id).limit(MOST_BEYOND)).scalars()
-    kept = {} if kind == ALL else dict(preferences().get("news", {}))
-    kept[kind] = {"seal": last, "also": list(also), "at": at}
+    made = {"seal": last, "also": list(also), "at": at}
+    kept: dict[str, Any] = dict(preferences().get("news", {}))
+    for before in (ALL, WIDE) if wide else (ALL,):
+        if kind == ALL:
+            # One for all takes the place of those for single kinds.
+            kept = {name: one for name, one in kept.items() if name.startswith(WIDE) != before.startswith(WIDE)}
+        kept[before + kind] = made
     prefer(news=kept)
 
 
-def looked(kind: str = ALL) -> dict[str, Any] | None:
-    """The kept mark of one kind of record, else that of all; None for whoever has never marked anything."""
-    kept = preferences().get("news", {})
-    return kept.get(kind) or kept.get(ALL)
+def looked(kind: str = ALL, wide: bool = False) -> dict[str, Any] | None:
+    """The newest kept mark that covers one kind of record, or all; None for whoever has never marked anything."""
+    kept, before = preferences().get("news", {}), WIDE if wide else ALL
+    return max((one for one in (kept.get(before + kind), kept.get(before)) if one), key=lambda one: one["seal"], default=None)
 
 
 def looked_at(kept: dict[str, Any]) -> datetime:

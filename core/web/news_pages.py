@@ -44,7 +44,7 @@ def _asked() -> SimpleNamespace:
         day = read_day(request.args["since"])
         asked.day, asked.since = day.isoformat(), midnight(day)
         asked.where = since(asked.since)
-    elif (kept := looked(name)) is not None:
+    elif (kept := looked(name, scope == "all")) is not None:
         asked.since, asked.where = looked_at(kept), beyond(kept)
     else:
         asked.since = midnight(local(now()).date() - timedelta(days=FIRST_DAYS))
@@ -71,7 +71,7 @@ def changes() -> str:
     page = SimpleNamespace(
         url=URL, mark=mark, sentence=sentence, days=_days(shown), model=asked.name, scope=asked.scope, since=asked.day,
         since_text=_("Since %(when)s", when=f"{day_label(asked.since)} {local(asked.since).strftime('%H:%M')}"),
-        remembered=not asked.day and looked(asked.name) is not None,
+        remembered=not asked.day and looked(asked.name, asked.scope == "all") is not None,
         models=sorted(((table, model_label(one, many=True)) for table, one in asked.known.items()), key=lambda pair: pair[1]),
         total=ngettext("%(count)s record", "%(count)s records", len(found)), any=bool(found),
         kinds=[SimpleNamespace(name=word, label=words[word], count=count, current=word == kind,
@@ -87,7 +87,7 @@ def changes() -> str:
 @news_pages.post(f"{URL}/seen")
 def seen() -> Any:
     """Keep that what the page has shown is seen."""
-    look(request.form.get("mark", ""), _kind(request.form.get("model", "")))
+    look(request.form.get("mark", ""), _kind(request.form.get("model", "")), request.form.get("scope") == "all")
     say(_("Marked as seen."))
     return redirect(safe_next(URL))
 
@@ -162,10 +162,11 @@ def api_seen() -> Response:
     if limits is not None and not limits.allow(KEY, "edit"):
         raise Refused(_("This key may only read."))
     body, _version = body_of_request()
-    if not set(body) <= {"mark", "model"} or not all(isinstance(one, str) for one in body.values()) or "mark" not in body:
+    if not set(body) <= {"mark", "model", "scope"} or not all(isinstance(one, str) for one in body.values()) or "mark" not in body:
         raise Broken(_('Send {"mark": "…"} as it came with the changes, and “model” for one kind of record.'))
-    kind = _kind(body.get("model", ""))
-    look(body["mark"], kind)
+    if body.get("scope", "mine") not in ("mine", "all"):
+        raise Broken(_("“scope” is mine or all."))
+    look(body["mark"], _kind(body.get("model", "")), body.get("scope") == "all")
     return jsonify(seen=True)
 
 

@@ -70,7 +70,8 @@ CHANGE = {
 }  # fmt: skip
 SEEN = {
     "type": "object", "additionalProperties": False, "required": ["mark"],
-    "properties": {"mark": {**TEXT, "description": "As it came with the changes"}, "model": {**TEXT, "description": "One kind only"}},
+    "properties": {"mark": {**TEXT, "description": "As it came with the changes"}, "model": {**TEXT, "description": "One kind only"},
+                   "scope": {"type": "string", "enum": ["mine", "all"], "default": "mine"}},
 }  # fmt: skip
 
 

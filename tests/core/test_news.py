@@ -71,9 +71,14 @@ def test_new_gone_and_edited_records_are_told_once_under_rights(app, api_as, log
     assert his.get("/api/v1/_changes?model=crm_contact").status_code == 404
     for wrong in ("scope=x", "since=x", "limit=0", "other=1"):
         assert his.get(f"/api/v1/_changes?{wrong}").status_code == 400, wrong
-    for body in ({"mark": "x"}, {"mark": 7}, {}, {"mark": "W10", "model": "crm_client"}, {"mark": "é"}):
+    for body in ({"mark": "x"}, {"mark": 7}, {}, {"mark": "W10", "model": "crm_client"}, {"mark": "é"}, {"mark": "x", "scope": "y"}):
         assert his.post("/api/v1/_changes/_seen", json=body).status_code == 400, body
+    # Who has looked through his own has not looked through all; who has looked through all has.
     assert len(told(chief, "scope=all&model=crm_client")) == 4
+    look(chief)
+    assert len(told(chief, "scope=all&model=crm_client")) == 4
+    look(chief, scope="all")
+    assert told(chief, "scope=all") == [] and told(chief) == []
 
 
 @both_databases
