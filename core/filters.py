@@ -57,7 +57,7 @@ def compile_filter(tree: Any, model: type) -> ColumnElement[bool]:
 
     Raises `Broken` with a sentence that names what is wrong. A field that the person may not see is unknown to him.
     """
-    return true() if tree is None else _Compiler().node(tree, model, 1, False)
+    return true() if tree is None else Compiler().node(tree, model, 1, False)
 
 
 def describe(tree: Any, model: type) -> str:
@@ -92,12 +92,46 @@ def _awake(field: Field, model: type) -> type:
     return target
 
 
-class _Compiler:
-    """One pass over one tree; negation is carried down to the leaves, so that NULL never swallows a “not”."""
+class Compiler:
+    """One pass over one tree; negation is carried down to the leaves, so that NULL never swallows a “not”.
+
+    What it reads of is the table as it is now; `core.asof` reads of what was.
+    """
 
     def __init__(self) -> None:
         self.leaves = 0
         self.values = 0
+
+    def today(self) -> date:
+        """What “today” means in the filter."""
+        return today()
+
+    def entity(self, model: type) -> Any:
+        """Where the columns of ``model`` are read from: an object that has them by name."""
+        return model
+
+    def inside(self, inner: Field, target: Any, op: str, value: Any) -> Select[Any]:
+        """The ids of those records of a link's target that meet a condition."""
+        # The select is a plain one of the target's class: the row filter adds itself, unseen records count as absent.
+        return select(target.id).where(self.compare(inner, target, op, value, False, checked=True)).correlate(None)
+
+    def linked(self, field: Field, model: type, targets: Any, negated: bool) -> ColumnElement[bool]:
+        """Records whose link leads to one of ``targets`` (to anything, when None)."""
+        if field.kind.name == "link":
+            column = field.column(self.entity(model))
+            return or_(column.is_(None), column.not_in(targets)) if negated else column.in_(targets)
+        own, near, far = self.ends(field, model)
+        inside = select(near).correlate(None)
+        if targets is not None:
+            inside = inside.where(far.in_(targets))
+        return own.not_in(inside) if negated else own.in_(inside)
+
+    def ends(self, field: Field, model: Any) -> tuple[Any, Any, Any]:
+        """(id of a record, the two columns that tie it to others) of a field of several links."""
+        relation = sa_inspect(model).relationships[field.name]
+        ((_own, near),) = relation.synchronize_pairs
+        ((_other, far),) = relation.secondary_synchronize_pairs
+        return model.id, near, far
 
     def node(self, tree: Any, model: type, level: int, negated: bool) -> ColumnElement[bool]:
         if not isinstance(tree, dict):
@@ -151,9 +185,7 @@ class _Compiler:
         inner = field_named(second, target)
         self.check(inner, op)
         opposite = op in NEGATIVE
-        # The select is a plain one of the target's class: the row filter adds itself, unseen records count as absent.
-        inside = self.compare(inner, target, NEGATIVE.get(op, op), value, False, checked=True)
-        return _linked(field, model, select(target.id).where(inside).correlate(None), negated != opposite)
+        return self.linked(field, model, self.inside(inner, target, NEGATIVE.get(op, op), value), negated != opposite)
 
     def check(self, field: Field, op: str) -> None:
         if op not in field.kind.ops:
@@ -170,7 +202,7 @@ class _Compiler:
         kind = field.kind.name
         if kind == "links":
             return self.links(field, model, op, value, negated)
-        column = field.column(model)
+        column = field.column(self.entity(model))
         if op == "not_empty":
             if negated:
                 return or_(column.is_(None), column == "") if kind in TEXTS else column.is_(None)
@@ -196,8 +228,8 @@ class _Compiler:
 
     def links(self, field: Field, model: type, op: str, value: Any, negated: bool) -> ColumnElement[bool]:
         if op == "not_empty":
-            return _linked(field, model, None, negated)
-        return _linked(field, model, self.many(field, value), negated)
+            return self.linked(field, model, None, negated)
+        return self.linked(field, model, self.many(field, value), negated)
 
     def moments(self, field: Field, column: Any, op: str, value: Any) -> ColumnElement[bool]:
         """A day compared with a moment means the whole day in the person's zone."""
@@ -272,13 +304,13 @@ class _Compiler:
     def day(self, field: Field, value: Any) -> date | None:
         """The day that a value names, or None when it is a moment or something else."""
         if value == "today":
-            return today()
+            return self.today()
         if isinstance(value, dict):
             (period, amount), *more = value.items() or [("", 0)]
             if more or period not in PERIODS or type(amount) is not int or abs(amount) > FURTHEST:
                 raise Broken(_('“%(field)s”: a relative day looks like {"days": -15}; weeks, months, years work too.', field=field.title))
             try:
-                return _shifted(today(), period, amount)
+                return _shifted(self.today(), period, amount)
             except (OverflowError, ValueError):
                 raise Broken(_("“%(field)s”: this day lies outside the calendar.", field=field.title)) from None
         if isinstance(value, date) and not isinstance(value, datetime):
@@ -309,16 +341,3 @@ def _bounds(day: date) -> tuple[datetime, datetime]:
         raise Broken(_("This day lies outside the calendar.")) from None
     return start, end
 
-
-def _linked(field: Field, model: type, targets: Select[Any] | list[int] | None, negated: bool) -> ColumnElement[bool]:
-    """Records whose link leads to one of ``targets`` (to anything, when None)."""
-    if field.kind.name == "link":
-        column = field.column(model)
-        return or_(column.is_(None), column.not_in(targets)) if negated else column.in_(targets)
-    relation = sa_inspect(model).relationships[field.name]
-    ((_own, near),) = relation.synchronize_pairs
-    ((_other, far),) = relation.secondary_synchronize_pairs
-    inside = select(near).correlate(None)
-    if targets is not None:
-        inside = inside.where(far.in_(targets))
-    return model.id.not_in(inside) if negated else model.id.in_(inside)

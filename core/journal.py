@@ -70,6 +70,7 @@ class JournalRow(FabModel):
         ),
         Index("ix_core_journal_deleted", "id", postgresql_where=_kept_deletion, sqlite_where=_kept_deletion),
         Index("ix_core_journal_model_batch", "model", "batch_id"),
+        Index("ix_core_journal_model_at", "model", "at", "record_id"),
         {"sqlite_autoincrement": True, "info": {"addon": "core"}},
     )
 

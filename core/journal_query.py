@@ -57,9 +57,9 @@ class Question:
             if value not in ("", None)
         ]  # fmt: skip
         if self.since:
-            found.append(columns.at >= _midnight(self.since))
+            found.append(columns.at >= midnight(self.since))
         if self.until:
-            found.append(columns.at < _midnight(self.until + timedelta(days=1)))
+            found.append(columns.at < midnight(self.until + timedelta(days=1)))
         if self.field:
             found.append(columns.changes.contains(f'"{self.field}":[', autoescape=True))
         if self.value:
@@ -75,7 +75,8 @@ def _pair(name: str) -> Any:
     return func.jsonb_extract_path_text(cast(journal.c.changes, JSONB), name, type_=Text)
 
 
-def _midnight(day: date) -> datetime:
+def midnight(day: date) -> datetime:
+    """When a day of the acting person's zone begins, in UTC."""
     return datetime(day.year, day.month, day.day, tzinfo=zone_of(actor().zone)).astimezone(UTC).replace(tzinfo=None)
 
 

@@ -72,6 +72,23 @@ def moments(model: type, record_id: int, parts: Sequence[tuple[type, Field]] = (
     return found[::-1]
 
 
+def rows_with_parts(model: type, record_id: int, parts: Sequence[tuple[Any, Field]], limit: int) -> list[Any]:
+    """The newest rows of the journal of a record and of what was, is or came to be a line of it; one statement."""
+    columns = [journal.c[name] for name in ("id", "at", "user_id", "batch_id", "door", "model", "record_id", "verb", "changes")]
+    newest = [select(*columns).where(journal.c.model == model.__tablename__, journal.c.record_id == record_id)]  # type: ignore[attr-defined]
+    for other, link in parts:
+        rows = select(*columns).where(journal.c.model == other.__tablename__, journal.c.verb.in_(WRITES))
+        newest.append(rows.where(journal.c.part_of_id == record_id))
+        # A line that came from another record says there what it was a part of before.
+        lines = select(other.__table__.c.id).where(other.__table__.c[link.key] == record_id)
+        moved = [journal.c.changes.contains(word, autoescape=True) for word in (f'"{link.name}":[', f",{record_id}]")]
+        newest.append(rows.where(journal.c.record_id.in_(lines), journal.c.verb == "edit", journal.c.part_of_id != record_id, *moved))
+    some = [select(one.order_by(journal.c.id.desc()).limit(limit).subquery()) for one in newest]
+    every = (union_all(*some) if len(some) > 1 else some[0]).subquery()
+    query = select(every).order_by(every.c.id.desc()).limit(limit)
+    return list(db.session.execute(query, execution_options=QUIET).all())
+
+
 def pasts(model: type, record_id: int, after: Sequence[int], parts: Sequence[tuple[type, Field]] = ()) -> list[Past]:
     """What a record was after each of these numbers of the journal; a statement for it, one for its changes, three a kind of line.
 

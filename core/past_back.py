@@ -7,8 +7,10 @@ from typing import Any
 
 from sqlalchemy import select
 
+from core.addons import enabled
+from core.context import actor
 from core.db import db
-from core.errors import Conflict, Refused
+from core.errors import Conflict, Invalid, Refused
 from core.i18n import gettext as _
 from core.journal import batch, journal
 from core.model import fields_of
@@ -49,6 +51,9 @@ def restore(record: Any, row: int, names: Collection[str] | None = None, lines: 
 
 def _fields(model: type, record: Any, then: Values, here: Values, names: Collection[str] | None) -> int:
     gate, known = records(model), fields_of(model)
+    # Whatever is named is judged before it is compared: the answer must not tell whether a hidden field was another.
+    if wrong := {name: sentence for name in names or () if (sentence := gate.writable(name, known.get(name)))}:
+        raise Invalid(wrong)
     changed = differing(model, then, here)
     wanted = [name for name in changed if (gate.writable(name, known[name]) is None if names is None else name in names)]
     if wanted:
@@ -57,9 +62,13 @@ def _fields(model: type, record: Any, then: Values, here: Values, names: Collect
 
 
 def _lines(other: Any, link: str, then: Past, here: Past, lines: Collection[Line] | None, record: Any) -> int:
-    gate, table, count = records(other), other.__tablename__, 0
+    table, count = other.__tablename__, 0
     before, after = then.parts.get(other, {}), here.parts.get(other, {})
     chosen = [one for one in sorted({*before, *after}) if before.get(one) != after.get(one) and (lines is None or (table, one) in lines)]
+    if not chosen or (lines is None and not actor().system and not enabled(other.addon)):
+        # What sleeps with its addon stays as it is; named, it is refused below.
+        return 0
+    gate = records(other)
     gone = [one for one in chosen if one not in after]
     if gone:
         _come_back(other, gone, record)

@@ -42,7 +42,7 @@ def saw(model: Any, ids: Iterable[int]) -> None:
     """The acting person has these records before him, if this request goes well."""
     who = actor()
     if not who.system and who.user_id is not None and watched(model):
-        who.memo.setdefault("saw", {}).setdefault(model.__tablename__, {}).update(dict.fromkeys(ids))
+        who.memo.setdefault("saw", {}).setdefault(model.__tablename__, set()).update(ids)
 
 
 def saved(model: str | None, record_id: int | None, name: str) -> None:

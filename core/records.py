@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from sqlalchemy import func, select
@@ -85,12 +86,16 @@ class Records:
         self._may("read")
         return select(self.model)
 
-    def find(self, **question: Any) -> Any:
-        """One page of records; see `core.listing.page` for ``filter``, ``search``, ``order``, ``limit``, ``after`` and ``count``."""
+    def find(self, day: date | None = None, **question: Any) -> Any:
+        """One page of records; see `core.listing.page` for ``filter``, ``search``, ``order``, ``limit``, ``after`` and ``count``.
+
+        With ``day`` as they were at its end (`core.asof_list`).
+        """
+        from core.asof_list import page_then
         from core.listing import page
 
         self._may("read")
-        return page(self.model, **question)
+        return page(self.model, **question) if day is None else page_then(self.model, day, **question)
 
     def groups(self, by: Sequence[str], **question: Any) -> Any:
         """How many records there are of each kind; see `core.grouping.groups` for ``filter``, ``search``, ``sums`` and ``limit``."""
@@ -131,8 +136,7 @@ class Records:
             # populate_existing: a row loaded by other code in this session must not answer for the row filter.
             found = db.session.execute(query, execution_options={"populate_existing": True} if lock else {}).scalars().first()
             if found is not None:
-                if not lock:
-                    saw(self.model, [found.id])
+                saw(self.model, () if lock else (found.id,))
                 return found
         raise Missing(_("There is no such record, or it is not visible to you."))
 
@@ -146,8 +150,7 @@ class Records:
             if lock and not db.is_sqlite:
                 query = query.order_by(self.model.id).with_for_update(of=self.model)
             found |= {one.id: one for one in db.session.execute(query).scalars()}
-        if not lock:
-            saw(self.model, found)
+        saw(self.model, () if lock else found)
         return [found[one] for one in wanted if one in found]
 
     # -- values ---------------------------------------------------------------------------------------------------

@@ -218,7 +218,15 @@ def matches(model: Any, words: str) -> ColumnElement[bool]:
     return sa.false() if hits is None else sa.and_(hits.among(), *hits.visible)
 
 
-def look_up(model: Any, words: str) -> Hits | None:
+def matches_told(model: Any, entity: Any, tokens: Any, words: str) -> ColumnElement[bool]:
+    """`matches` for rows that are not in the index: ``entity`` has their columns, ``tokens`` is what `words_of` says of them."""
+    if not words.strip():
+        return sa.true()
+    hits = look_up(model, words, entity)
+    return sa.false() if hits is None else sa.and_(_held(hits.wanted, tokens), *hits.visible)
+
+
+def look_up(model: Any, words: str, entity: Any = None) -> Hits | None:
     """What the index is asked for these words; None when there is nothing in them to look for."""
     if len(words) > LONGEST_QUESTION:
         raise Broken(_("Please search for at most %(count)s characters.", count=LONGEST_QUESTION))
@@ -226,7 +234,7 @@ def look_up(model: Any, words: str) -> Hits | None:
     if asked.wanted is None:
         return None
     seen = _seen(model)
-    visible = [] if seen is None else [_visibly(model, seen, piece) for piece in asked.pieces]
+    visible = [] if seen is None else [_visibly(model, seen, piece, model if entity is None else entity) for piece in asked.pieces]
     return Hits(model, _base(model), asked.wanted, visible)
 
 
@@ -296,7 +304,7 @@ class Hits:
 
     def each(self, record_id: Any) -> ColumnElement[bool]:
         """One record at a time is looked up: right for a few hundred rows, when many of them are hits."""
-        held = _held(self.wanted) if db.is_sqlite else self._matching(_ts_words(self.wanted))
+        held = _held(self.wanted, core_search.c.tokens) if db.is_sqlite else self._matching(_ts_words(self.wanted))
         row = core_search.c.id == record_id + sa.literal(self.base, BigInteger)
         # With an OFFSET PostgreSQL does look up one at a time. Of the beginnings of numbers it expects a tenth of what there are, and
         # would collect all of them first.
@@ -315,11 +323,12 @@ class Hits:
         return core_search.c.tokens.op("@@")(sa.cast(sa.literal(words, Text), TSQUERY))
 
 
-def _held(wanted: Any) -> ColumnElement[bool]:
-    """The question asked of one row's tokens (SQLite, where asking FTS5 row by row begins anew each time)."""
+def _held(wanted: Any, tokens: Any) -> ColumnElement[bool]:
+    """The question asked of one row's tokens, a text (on SQLite also of the index, where asking FTS5 row by row begins anew each time)."""
     if isinstance(wanted, Token):
-        return func.instr(sa.literal(" ").concat(core_search.c.tokens).concat(" "), f" {wanted.text}" + ("" if wanted.prefix else " ")) > 0
-    return (sa.and_ if isinstance(wanted, All) else sa.or_)(*map(_held, wanted.parts))
+        place = func.instr if db.is_sqlite else func.strpos
+        return place(sa.literal(" ", Text).concat(tokens).concat(" "), f" {wanted.text}" + ("" if wanted.prefix else " ")) > 0
+    return (sa.and_ if isinstance(wanted, All) else sa.or_)(*(_held(one, tokens) for one in wanted.parts))
 
 
 def _ts_words(wanted: Any) -> str:
@@ -345,16 +354,16 @@ def _seen(model: Any) -> dict[str, Field] | None:
     return None if len(seen) == len(every) else seen
 
 
-def _visibly(model: Any, seen: dict[str, Field], piece: str) -> ColumnElement[bool]:
+def _visibly(model: Any, seen: dict[str, Field], piece: str, entity: Any) -> ColumnElement[bool]:
     """True when a field the person sees explains the hit; the index alone does not say which field it was."""
     ways: list[ColumnElement[bool]] = []
     for one in seen.values():
-        column = func.lower(one.column(model))
+        column = func.lower(one.column(entity))
         if piece.isdigit() and one.kind.name in ("phone", "code"):
             for between in " -().+":
                 column = func.replace(column, between, "")
         ways.append(column.contains(piece, autoescape=True))
-    key = getattr(model, "title_key", None)
+    key = getattr(entity, "title_key", None)
     if key is not None and not is_half(model) and model.title_field in seen and piece.isascii() and piece.isalnum():
         ways.append(func.replace(func.replace(key, "~", ""), " ", "").contains(piece))
         ways.append(key.like("%" + "%".join(f"~{letter}" for letter in piece[:20]) + "%"))

@@ -55,7 +55,7 @@ def kinds() -> list[type]:
     return [one for name, one in models().items() if name not in ALONG and enabled(one.addon) and may("read", one)]
 
 
-def _all(model: type) -> bool:
+def sees_all(model: type) -> bool:
     """May the acting person see what others have deleted? Whoever sees every record of this kind."""
     return actor().system or "all" in rights().grant(model, "read").scopes
 
@@ -79,17 +79,17 @@ def deleted(model: type | None = None, before: int | None = None, limit: int = 5
 
 
 def _question(known: Iterable[type], before: int | None) -> Any:
-    every = [one.__tablename__ for one in known if _all(one)]
-    own = [one.__tablename__ for one in known if not _all(one)]
+    every = [one.__tablename__ for one in known if sees_all(one)]
+    own = [one.__tablename__ for one in known if not sees_all(one)]
     mine = journal.c.model.in_(own) & (journal.c.user_id == actor().user_id)
     where = [journal.c.verb == "delete", journal.c.digest.is_(None), or_(journal.c.model.in_(every), mine)]
-    where.append(journal.c.at >= _oldest())
+    where.append(journal.c.at >= oldest())
     if before is not None:
         where.append(journal.c.id < before)
     return select(journal).where(*where).order_by(journal.c.id.desc())
 
 
-def _oldest() -> datetime:
+def oldest() -> datetime:
     """What was deleted before this moment is gone, whether or not the job of the night has emptied it yet."""
     return now() - timedelta(days=setting("trash.keep_days"))
 
@@ -139,15 +139,18 @@ def restore(number: int) -> Any:
     """
     from core.addons import enabled
 
-    row = db.session.execute(select(journal).where(journal.c.id == number, journal.c.verb == "delete")).first()
+    # Two who bring the same back take turns: the second finds it there. (SQLite lets one write at a time.)
+    query = select(journal).where(journal.c.id == number, journal.c.verb == "delete").with_for_update()
+    row = db.session.execute(query).first()
     model: Any = models().get(row.model) if row is not None else None
-    if row is None or model is None or row.model in ALONG or not may("read", model) or not (_all(model) or row.user_id == actor().user_id):
+    known = row is not None and model is not None and row.model not in ALONG and may("read", model)
+    if not known or not (sees_all(model) or row.user_id == actor().user_id):
         raise Missing(_("There is no such entry in the trash, or it is not visible to you."))
     if not enabled(model.addon):
         raise Asleep(_("“%(label)s” belongs to an addon that is switched off.", label=model_label(model, many=True)))
     if not (verdict := may("create", model)):
         raise Refused(_("You may not make %(many)s here.", many=model_label(model, many=True)), verdict)
-    if row.digest is not None or row.at < _oldest():
+    if row.digest is not None or row.at < oldest():
         raise Conflict(_("The trash was emptied since; this cannot be brought back any more."))
     if db.session.execute(select(model.id).where(model.id == row.record_id), execution_options=QUIET).first():
         raise Conflict(_("This is there again already."))

@@ -57,7 +57,8 @@ class Resource(ModelRestApi):
         table = self.model.__tablename__
         self.appbuilder, self.endpoint, self.route_base = appbuilder, f"api_{table}", f"/api/v1/{table}"
         self.blueprint = Blueprint(self.endpoint, __name__, url_prefix=self.route_base)
-        for name in ("get_list", "post", "info", "groups", "export", "why", "share", "shares", "unshare", "get", "put", "delete"):
+        of_all = ("get_list", "post", "info", "groups", "export", "why", "share")
+        for name in (*of_all, "shares", "unshare", "past", "back", "get", "put", "delete"):
             for url, methods in getattr(type(self), name)._urls:
                 self.blueprint.add_url_rule(url, name, partial(getattr(type(self), name), self), methods=methods)
         return self.blueprint
@@ -81,6 +82,10 @@ class Resource(ModelRestApi):
     @permission_name("get_list")
     def get_list(self, **_kwargs: Any) -> Response:
         """A page of records."""
+        if request.args.get("as_of"):
+            from core.web.past_api import list_then
+
+            return jsonify(list_then(self.model))
         names = chosen_columns(self.model)
         question = list_question()
         page = records(self.model).find(**question)
@@ -169,6 +174,24 @@ class Resource(ModelRestApi):
 
         end_share(records(self.model).get(id_of(pk), lock=True), id_of(share_id))
         return jsonify(id=id_of(share_id))
+
+    @expose("/<pk>/past", methods=["GET"])
+    @protect()
+    @permission_name("get")
+    def past(self, pk: str, **_kwargs: Any) -> Response:
+        """The moments of a record, what it was at one of them, and how two differ."""
+        from core.web.past_api import past_answer
+
+        return jsonify(past_answer(self.model, id_of(pk)))
+
+    @expose("/<pk>/past", methods=["POST"])
+    @protect()
+    @permission_name("get")
+    def back(self, pk: str) -> Response:
+        """Make a record what it was: all of it, or some fields and lines."""
+        from core.web.past_api import back_answer
+
+        return jsonify(back_answer(self.model, id_of(pk)))
 
     @expose("/<pk>", methods=["GET"])
     @protect()
@@ -280,9 +303,9 @@ def number_of(name: str, default: int, most: int) -> int:
     return int(text)
 
 
-def list_question() -> dict[str, Any]:
-    """The question of a list's address: filter, q, order, limit, after or before, count."""
-    only_known(("filter", "q", "order", "limit", "after", "before", "columns", "count"))
+def list_question(*more: str) -> dict[str, Any]:
+    """The question of a list's address: filter, q, order, limit, after or before, count; ``more`` are words that it knows as well."""
+    only_known(("filter", "q", "order", "limit", "after", "before", "columns", "count", *more))
     limit = number_of("limit", 50, MOST)
     count = request.args.get("count", "yes")
     if count not in ("yes", "no"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -15,8 +16,8 @@ from core.db import db
 from core.fields import Field
 from core.i18n import gettext as _
 from core.i18n import listed
+from core.journal import journal
 from core.options import OptionValue, options
-from core.rules import visible_ids
 from core.titles import know_titles, titles
 from core.web.views import view_of
 
@@ -126,8 +127,12 @@ def link_ids(model: type, one: Field, ids: Sequence[int]) -> dict[int, list[int]
 class Shown:
     """Draws the cells of a set of records of one model; titles of links and options are fetched once a column."""
 
-    def __init__(self, model: type, fields: Sequence[Field], found: Sequence[Any]) -> None:
+    def __init__(
+        self, model: type, fields: Sequence[Field], found: Sequence[Any], then: dict[str, dict[int, list[int]]] | None = None
+    ) -> None:  # fmt: skip
         self.model, self.found, self.view = model, found, view_of(model)
+        self._then = then or {}
+        """{field of several links: {id: ids}} where they were others than those that are stored."""
         self._links: dict[str, dict[int, list[int]]] = {}
         linked = {one.name: self._linked(one) for one in fields if one.kind.name in ("link", "links") and one.target is not None}
         wanted: dict[type, set[int]] = {}
@@ -141,7 +146,7 @@ class Shown:
         """Ids of all records that a column names."""
         if one.kind.name == "link":
             return {value for each in self.found if (value := one.get(each)) is not None}
-        self._links[one.name] = links = link_ids(self.model, one, [each.id for each in self.found])
+        self._links[one.name] = links = link_ids(self.model, one, [each.id for each in self.found]) | self._then.get(one.name, {})
         return {each for some in links.values() for each in some}
 
     def cell(self, record: Any, one: Field) -> Cell:
@@ -230,6 +235,22 @@ def file_names(ids: set[int | None]) -> dict[int, str]:
     }
 
 
+def names_of_files(ids: Iterable[int]) -> dict[int, str]:
+    """{file id: name} of files, also of those that are not there any more, as far as the journal tells; two statements at most."""
+    wanted = {one for one in ids if one}
+    found = file_names(set(wanted))
+    if missing := sorted(wanted - found.keys()):
+        rows = select(journal.c.record_id, journal.c.changes).where(
+            journal.c.model == "core_file", journal.c.record_id.in_(missing), journal.c.verb.in_(("create", "delete"))
+        )
+        for number, text in db.session.execute(rows.order_by(journal.c.id)):
+            told = json.loads(text).get("name")
+            name = next((each for each in told if isinstance(each, str)), None) if isinstance(told, list) else None
+            if name:
+                found[number] = name
+    return found
+
+
 def change_texts(model: type, changes: dict[str, Any], fields: dict[str, Field], names: dict[str, dict[int, str]]) -> list[dict[str, str]]:
     """``{field: [old, new]}`` of the journal as lines a person reads; fields he may not see are left out."""
     lines, view = [], view_of(model)
@@ -250,7 +271,7 @@ def _journal_text(one: Field, value: Any, names: dict[str, dict[int, str]], labe
     if labels is not None:
         # One word, or several with blanks between them.
         return labels.get(str(value)) or listed(labels.get(each, each) for each in str(value).split())
-    if one.kind.name in ("link", "links"):
+    if one.kind.name in ("link", "links", "file"):
         return listed(names.get(one.name, {}).get(each, f"#{each}") for each in (value if isinstance(value, list) else [value]))
     try:
         text = one.text(
@@ -262,18 +283,24 @@ def _journal_text(one: Field, value: Any, names: dict[str, dict[int, str]], labe
 
 
 def linked_in(fields: dict[str, Field], all_changes: Sequence[dict[str, Any]]) -> dict[str, dict[int, str]]:
-    """Titles of every record that journal changes name, one statement a link field that occurs."""
+    """Titles of every record that journal changes name, as far as the acting person may read it; mostly one statement."""
     wanted: dict[str, set[int]] = {}
     for changes in all_changes:
         for name, pair in changes.items():
             one = fields.get(name)
-            if one is not None and one.kind.name in ("link", "links") and isinstance(pair, list):
+            if one is not None and one.kind.name in ("link", "links", "file") and isinstance(pair, list):
                 for value in pair:
                     wanted.setdefault(name, set()).update(
                         each for each in (value if isinstance(value, list) else [value]) if isinstance(each, int)
                     )
-    return {
-        name: titles(fields[name].target, visible_ids(fields[name].target, ids))
-        for name, ids in wanted.items()
-        if fields[name].target is not None
-    }
+    known: dict[type, set[int]] = {}
+    for name, ids in wanted.items():
+        if fields[name].target is not None:
+            known.setdefault(fields[name].target, set()).update(ids)
+    know_titles(known)
+    found = {name: titles(fields[name].target, ids) for name, ids in wanted.items() if fields[name].target is not None}
+    files = {name: ids for name, ids in wanted.items() if fields[name].kind.name == "file"}
+    if files:
+        called = names_of_files(set().union(*files.values()))
+        found |= {name: {one: called[one] for one in ids if one in called} for name, ids in files.items()}
+    return found

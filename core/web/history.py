@@ -11,14 +11,16 @@ from sqlalchemy import select
 
 from core.context import local, now
 from core.db import db
+from core.fields import Field
 from core.i18n import gettext as _
 from core.i18n import ngettext, t
 from core.journal import batches
 from core.model import fields_of, model_label, models
+from core.past import parts_of, rows_with_parts
 from core.records import titles
 from core.rules import may, visible_ids
 from core.web.cells import change_texts, linked_in, record_url
-from core.web.views import View
+from core.web.views import View, view_of
 
 ICONS = {
     "create": "plus",
@@ -111,6 +113,7 @@ def _event(
     more = len(shown) - MOST_CHANGES
     return SimpleNamespace(
         verb=row.verb,
+        line="",
         kind="call" if row.verb == "create" else "rule" if row.verb == "delete" else "",
         icon=ICONS.get(row.verb, "git-commit"),
         what=verb_words().get(row.verb, row.verb),
@@ -130,26 +133,72 @@ def day_label(moment: datetime) -> str:
     return _("Yesterday") if there == here - timedelta(days=1) else there.isoformat()
 
 
-def history_page(view: View, record: Any, limit: int) -> SimpleNamespace:
-    """The journal rows of one record by days, newest first; four statements."""
-    from core.journal import history
+def seen_parts(model: type) -> list[tuple[type, Field]]:
+    """The kinds of lines whose records the acting person may read at all."""
+    from core.addons import enabled
 
-    rows = history(view.model, record.id, limit + 1)
+    return [(other, link) for other, link in parts_of(model) if enabled(other.addon) and may("read", other)]
+
+
+def stored_ids(other: Any, ids: list[int]) -> set[int]:
+    """Those of these ids that are in the table, whoever may read them."""
+    if not ids:
+        return set()
+    query = select(other.id).where(other.id.in_(ids))
+    return set(db.session.execute(query, execution_options={"mortise_rules": False}).scalars())
+
+
+def _of_lines(rows: list[Any], parts: list[tuple[Any, Field]]) -> dict[int, SimpleNamespace]:
+    """{row of the journal: the event of a line}; without lines that are out of the person's reach now."""
+    found: dict[int, SimpleNamespace] = {}
+    for other, link in parts:
+        some = [row for row in rows if row.model == other.__tablename__]
+        if not some:
+            continue
+        hidden = stored_ids(other, list({row.record_id for row in some}))
+        seen = visible_ids(other, hidden)
+        hidden -= seen
+        fields = {name: one for name, one in view_of(other).fields().items() if name != link.name}
+        known = titles(other, seen)
+        facts = {row.id: facts_of(row) for row in some if row.record_id not in hidden}
+        linked = linked_in(fields, list(facts.values()))
+        for row in some:
+            if row.id not in facts:
+                continue
+            event = _event(row, other, facts[row.id], fields, linked)
+            told = facts[row.id].get(other.title_field) if other.title_field in fields else None
+            words = [each for each in told or [] if isinstance(each, str)] if isinstance(told, list) else []
+            event.line = f"{model_label(other)} {known.get(row.record_id) or (words[-1] if words else f'#{row.record_id}')}"
+            found[row.id] = event
+    return found
+
+
+def history_page(view: View, record: Any, limit: int) -> SimpleNamespace:
+    """The journal rows of one record and its lines by days, newest first.
+
+    Five statements and one for the titles that links name; for each kind of line that has changed three more, and one for its links.
+    """
+    parts = seen_parts(view.model)
+    rows = rows_with_parts(view.model, record.id, parts, limit + 1)
     older, rows = len(rows) > limit, rows[:limit]
+    lines, own = _of_lines(rows, parts), view.model.__tablename__
+    rows = [row for row in rows if row.model == own or row.id in lines]
     names, fields = people(row.user_id for row in rows), view.fields()
     facts = [facts_of(row) for row in rows]
-    linked = linked_in(fields, facts)
+    linked = linked_in(fields, [found for row, found in zip(rows, facts, strict=True) if row.model == own])
     undone = _undone({row.batch_id for row in rows})
     may_undo = bool(may("edit", record))
     days: list[SimpleNamespace] = []
     undoable = True
     for row, found in zip(rows, facts, strict=True):
-        event = _event(row, view.model, found, fields, linked)
+        mine = row.model == own
+        event = _event(row, view.model, found, fields, linked) if mine else lines[row.id]
         event.who = names.get(row.user_id) or _("The system")
         event.door = door_words().get(row.door, row.door)
         # Only the newest change is offered here: an older one would meet the newer as a conflict.
-        event.undo_url = f"/undo/{row.batch_id}" if may_undo and undoable and row.verb == "edit" and row.batch_id not in undone else ""
-        undoable = False
+        newest = may_undo and undoable and mine and row.verb == "edit" and row.batch_id not in undone
+        event.undo_url = f"/undo/{row.batch_id}" if newest else ""
+        undoable = undoable and not mine
         if not days or days[-1].label != day_label(row.at):
             days.append(SimpleNamespace(label=day_label(row.at), events=[]))
         days[-1].events.append(event)

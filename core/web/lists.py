@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
@@ -9,7 +11,8 @@ from urllib.parse import urlencode
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from core.context import actor
+from core.asof_list import newest_row, read_day
+from core.context import actor, local, now
 from core.errors import Broken, Problem
 from core.fields import Field
 from core.filters import describe, filter_fields
@@ -46,15 +49,24 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
     known = filter_fields(model)
     order, note = query.get("order") or "", ""
     fields = view.column_fields(chosen_columns(model.__tablename__))
+    day = read_day(query["as_of"]) if query.get("as_of") else None
     state = {"filter": write_filter(tree), "q": words, "order": order, "group": ",".join(group_names(query.get("group")))}
-    grouped = None
+    # The past is read only, and in rows.
+    state |= {"as_of": day.isoformat(), "group": ""} if day else {"as_of": ""}
+    grouped, told = None, ""
     if state["group"]:
         try:
             grouped = grouped_rows(model, group_names(state["group"]), fields, tree, words, path, state)
             found, note = Page([], count=grouped.count), grouped.note
         except Broken as problem:
             note, state["group"] = problem.sentence, ""
-    if grouped is None:
+    if day is not None:
+        try:
+            found, order, refused = _found(gate, view, query, fields, tree, words, day=day)
+            state["order"], note = order, refused
+        except Broken as too_much:
+            found, told = Page([], count=0), too_much.sentence
+    elif grouped is None:
         found, order, refused = _found(gate, view, query, fields, tree, words)
         state["order"], note = order, note or refused
     many = model_label(model, many=True)
@@ -64,12 +76,12 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
         url=path,
         **state,
         note=note,
-        new_url=f"{path}new" if may_create(view) else "",
-        import_url=f"{path}_import" if may_import(view) else "",
+        new_url=f"{path}new" if may_create(view) and not day else "",
+        import_url=f"{path}_import" if may_import(view) and not day else "",
         bulk_url=f"{path}_bulk",
         columns_url=f"{path}_columns",
         may_share_columns=bool(may("edit", Setting)),
-        export_url=address(f"{path}_export/ask", **state) if may("export", model) else "",
+        export_url=address(f"{path}_export/ask", **state) if may("export", model) and not day else "",
         export_action=f"{path}_export/ask",
         rows=found.rows,
         grouped=grouped,
@@ -83,42 +95,60 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
         foot=grouped.foot if grouped else None,
         heads=[_head(one, view, state, path) for one in fields],
         column_menu=drawn_once("_column_menu.html", columns=_all_columns(view, fields)),
-        actions=list_actions(view),
+        actions=[] if day else list_actions(view),
         search_hint=_search_hint(model, many),
         previous_url=address(path, **state, before=found.previous) if found.previous else "",
         next_url=address(path, **state, after=found.next) if found.next else "",
         first_url=address(path, **state) if query.get("after") or query.get("before") else "",
-        clear_url=path,
+        clear_url=address(path, as_of=state["as_of"]),
+        today=local(now()).date().isoformat(),
+        today_url=address(path, **{**state, "as_of": ""}) if day else "",
         filter_fields=_filter_choices(model, tuple(known), actor().language) if not tree else _as_script(known, named_in(tree, known)),
         table=model.__tablename__,
     )
     page.ticks = bool(page.actions or page.export_url)
-    page.drawn = drawn(model, fields, found.rows, page.ticks)
+    page.then = then_words(found) if day and not told else ""
+    page.drawn = drawn(model, fields, found.rows, page.ticks, (found, newest_row(day)) if day and found.rows else None)
     page.facets = facets(tree, known)
     for facet in page.facets:
         facet.remove_url = address(path, **{**state, "filter": facet.rest})
     _sums(page, found)
-    if grouped is None and not found.capped and (found.count or 0) > 1:
+    if grouped is None and day is None and not found.capped and (found.count or 0) > 1:
         page.foot = foot_of(model, fields, tree, words)
     page.empty = _empty(page, model, tree, words, many)
+    if told:
+        page.empty = SimpleNamespace(icon="history-off", title=told, hint="", buttons=[(_("Back to today"), page.today_url, True)])
     return page
 
 
+def then_words(found: Any) -> str:
+    """What has to be said of a list of the past beside its rows."""
+    if not found.unknown:
+        return ""
+    return ngettext(
+        "%(count)s record of then is missing: what it was has been erased.",
+        "%(count)s records of then are missing: what they were has been erased.",
+        found.unknown,
+    )
+
+
 def _found(
-    gate: Any, view: View, query: dict[str, str], fields: list[Field], tree: Any, words: str, count: bool = True
+    gate: Any, view: View, query: dict[str, str], fields: list[Field], tree: Any, words: str, count: bool = True,
+    day: date | None = None,
 ) -> tuple[Page, str, str]:  # fmt: skip
     """(the page of records, the order it has, why it has not the one that was asked for)."""
     order = query.get("order") or ""
     marks = {"after": query.get("after") or None, "before": query.get("before") or None}
     question: dict[str, Any] = {"filter": tree, "search": words or None, "limit": PAGE, "count": count}
     question["columns"] = [one.name for one in fields]
+    find = partial(gate.find, day)
     try:
-        return gate.find(order=order or view.order or None, **question, **marks), order, ""
+        return find(order=order or view.order or None, **question, **marks), order, ""
     except Broken as problem:
         if not order:
             raise
         # A sort order that this list can no longer have must not cost the list: say why, and show it in its own order.
-        return gate.find(order=view.order or None, **question), "", problem.sentence
+        return find(order=view.order or None, **question), "", problem.sentence
 
 
 def more_rows(view: View, query: dict[str, str]) -> SimpleNamespace:

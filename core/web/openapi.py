@@ -19,6 +19,7 @@ from core.options import options
 from core.rules import may
 from core.sharing import shareable
 from core.web.api import MOST, readable, writable
+from core.web.openapi_past import describe_own, describe_past
 
 ERROR = {
     "type": "object",
@@ -53,6 +54,10 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "before": {"description": "The mark “previous” of another page", "schema": TEXT},
     "columns": {"description": "Field names separated by commas; all without it", "schema": TEXT},
     "count": {"description": "“no” spares the counting", "schema": {"type": "string", "enum": ["yes", "no"], "default": "yes"}},
+    "as_of": {
+        "description": "A past day: the records as they were at its end in the person’s zone, those deleted since included",
+        "schema": {"type": "string", "format": "date"},
+    },
     "by": {"required": True, "description": "One to three fields, with commas; a date with its span: due_on:month", "schema": TEXT},
     "sums": {"description": "Number fields to add up, separated by commas", "schema": TEXT},
     "groups": {"schema": {"type": "integer", "minimum": 1, "maximum": MOST_GROUPS, "default": GROUPS}},
@@ -186,6 +191,7 @@ class OpenApiDescription(OpenApi):
             spoken = {"groups": "limit"}.get(name, name)
             spec.components.parameter(name, facts.get("in", "query"), {"name": spoken, "in": "query", **facts})
         describe_notifications(spec)
+        describe_own(spec)
         for resource in current_app.appbuilder.baseviews:  # type: ignore[attr-defined]
             if isinstance(resource, BaseApi):
                 resource.add_api_spec(spec)
@@ -246,42 +252,46 @@ def describe(spec: Any, model: type) -> None:
             "previous": {"type": "string", "nullable": True},
             "count": {"type": "integer", "nullable": True},
             "count_capped": {"type": "boolean", "description": "There are more than “count”"},
+            "as_of": {"type": "string", "format": "date", "description": "The day that was asked for"},
+            "gone": {"type": "array", "items": {"type": "integer"}, "description": "With as_of: ids of records deleted since"},
+            "unknown": {"type": "integer", "description": "With as_of: records left out, since what they were has been erased"},
         },
     }
-    list_words = ("filter", "q", "order", "limit", "after", "before", "columns", "count")
-    listing = {"get": _operation(model, "List", many, (400, 401, 403), parameters=list_words)}
-    item = {"get": _operation(model, "Read", one, (400, 401, 403, 404), parameters=("id", "columns"))}
+    list_words = ("filter", "q", "order", "limit", "after", "before", "columns", "count", "as_of")
+    listing = {"get": operation(model, "List", many, (400, 401, 403, 503), parameters=list_words)}
+    item = {"get": operation(model, "Read", one, (400, 401, 403, 404), parameters=("id", "columns"))}
     if may("create", model):
         problems = (400, 401, 403, 409, 415, 422)
-        listing["post"] = _operation(model, "Create", one, problems, body=f"{table}.new", status="201", parameters=KEYED)
+        listing["post"] = operation(model, "Create", one, problems, body=f"{table}.new", status="201", parameters=KEYED)
     if may("edit", model):
         problems = (400, 401, 403, 404, 409, 415, 422)
-        item["put"] = _operation(model, "Change", one, problems, body=f"{table}.change", parameters=("id", "If-Match", *KEYED))
+        item["put"] = operation(model, "Change", one, problems, body=f"{table}.change", parameters=("id", "If-Match", *KEYED))
     if may("delete", model):
-        item["delete"] = _operation(model, "Delete", GONE, (400, 401, 403, 404, 409, 422), parameters=("id", "If-Match", *KEYED))
+        item["delete"] = operation(model, "Delete", GONE, (400, 401, 403, 404, 409, 422), parameters=("id", "If-Match", *KEYED))
     base = f"/api/v1/{table}"
     spec.path(path=f"{base}/", operations=listing)
     spec.path(path=f"{base}/{{id}}", operations=item)
-    grouped = _operation(model, "Groups", GROUPED, (400, 401, 403), parameters=("by", "sums", "filter", "q", "groups"))
+    describe_past(spec, model)
+    grouped = operation(model, "Groups", GROUPED, (400, 401, 403), parameters=("by", "sums", "filter", "q", "groups"))
     spec.path(path=f"{base}/_groups", operations={"get": grouped})
     if may("export", model):
         words = ("filter", "q", "order", "columns")
-        export = _operation(model, "Export as CSV", {"type": "string"}, (400, 401, 403), parameters=words, media_type="text/csv")
+        export = operation(model, "Export as CSV", {"type": "string"}, (400, 401, 403), parameters=words, media_type="text/csv")
         spec.path(path=f"{base}/_export", operations={"get": export})
-    asked = _operation(model, "Why?", EXPLAINED, (400, 401, 403, 404), parameters=("record", "verb", "field", "action", "person"))
+    asked = operation(model, "Why?", EXPLAINED, (400, 401, 403, 404), parameters=("record", "verb", "field", "action", "person"))
     spec.path(path=f"{base}/_why", operations={"get": asked})
     if shareable(model):
-        opened = _operation(model, "Share", SHARED, (400, 401, 403, 404, 409, 415, 422), body="Share", parameters=KEYED)
+        opened = operation(model, "Share", SHARED, (400, 401, 403, 404, 409, 415, 422), body="Share", parameters=KEYED)
         spec.path(path=f"{base}/_share", operations={"post": opened})
-        listed = _operation(model, "Shares", SHARES, (401, 403, 404), parameters=("id",))
+        listed = operation(model, "Shares", SHARES, (401, 403, 404), parameters=("id",))
         spec.path(path=f"{base}/{{id}}/shares", operations={"get": listed})
-        ended = _operation(model, "End a share", GONE, (400, 401, 403, 404, 409, 422), parameters=("id", "share_id", *KEYED))
+        ended = operation(model, "End a share", GONE, (400, 401, 403, 404, 409, 422), parameters=("id", "share_id", *KEYED))
         spec.path(path=f"{base}/{{id}}/shares/{{share_id}}", operations={"delete": ended})
     if table == "core_account_request":
         answered = {**one, "properties": {**one["properties"], "password": {"type": "string", "description": "A temporary one, told once"}}}
-        answering = _operation(model, "Answer", answered, (400, 401, 403, 404, 409, 415, 422), body="Answer", parameters=("id", *KEYED))
+        answering = operation(model, "Answer", answered, (400, 401, 403, 404, 409, 415, 422), body="Answer", parameters=("id", *KEYED))
         spec.path(path=f"{base}/{{id}}/_answer", operations={"post": answering})
-    spec.path(path=f"{base}/_info", operations={"get": _operation(model, "Fields and rights", {"type": "object"}, (401, 403))})
+    spec.path(path=f"{base}/_info", operations={"get": operation(model, "Fields and rights", {"type": "object"}, (401, 403))})
 
 
 def schema_of(one: Field) -> dict[str, Any]:
@@ -310,10 +320,11 @@ def schema_of(one: Field) -> dict[str, Any]:
 KEYED = ("Idempotency-Key",)
 
 
-def _operation(
+def operation(
     model: type, summary: str, answer: dict[str, Any], problems: tuple[int, ...], *, body: str = "", status: str = "200",
     parameters: tuple[str, ...] = (), media_type: str = "application/json",
 ) -> dict[str, Any]:  # fmt: skip
+    """One operation on a model; ``parameters`` and ``body`` are names of components."""
     made: dict[str, Any] = {
         "tags": [model.label_many],
         "summary": f"{summary}: {model.label_many}",

@@ -9,18 +9,20 @@ from flask import Blueprint, redirect, render_template, request
 from sqlalchemy import select
 
 from core.context import local
+from core.custom import spent_names
 from core.db import db
 from core.errors import Problem, Refused
 from core.fields import Field
+from core.files import File
 from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.model import fields_of, model_label
-from core.past import Moment, Past, Values, moments, parts_of, pasts
+from core.past import Moment, Past, Values, moments, pasts
 from core.past_back import differing, restore
 from core.records import records
 from core.rules import may, rights, visible_ids
-from core.web.cells import change_texts, linked_in
-from core.web.history import day_label, people
+from core.web.cells import change_texts, linked_in, names_of_files
+from core.web.history import day_label, people, seen_parts, stored_ids
 from core.web.lists import address
 from core.web.shell import say
 from core.web.views import view_at, view_of
@@ -67,13 +69,6 @@ def back(table: str, record_id: int) -> Any:
 
 def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
-
-
-def seen_parts(model: type) -> list[tuple[type, Field]]:
-    """The kinds of lines whose records the acting person may read at all."""
-    from core.addons import enabled
-
-    return [(other, link) for other, link in parts_of(model) if enabled(other.addon) and may("read", other)]
 
 
 def _page(view: Any, record: Any) -> SimpleNamespace:
@@ -129,20 +124,44 @@ def _fields(
     linked = linked_in(shown, [pairs])
     texts = {name: change_texts(model, {name: pair}, shown, linked)[0] for name, pair in pairs.items()}
     gate, changes = records(model), set(differing(model, then, here))
+    files = stored_ids(File, [each for name, one in shown.items() if one.kind.name == "file" for each in pairs[name] if each])
     changed, same = [], []
     for name, one in shown.items():
         line = SimpleNamespace(name=name, label=texts[name]["label"], then=texts[name]["old"], here=texts[name]["new"], pick=False)
+        line.then_url, line.here_url = (_file_url(one, value, files) for value in pairs[name])
         if pairs[name][0] == pairs[name][1]:
             same.append(line)
             continue
         line.pick = may_restore and name in changes and gate.writable(name, one) is None
         changed.append(line)
     if rights().level in ("administrator", "system_administrator"):
-        for name in dict.fromkeys((*then, *here)):
-            if name not in fields_of(model):
-                label = _("%(name)s (a field that is gone)", name=name)
-                changed.append(SimpleNamespace(name=name, label=label, then=_raw(then.get(name)), here=_raw(here.get(name)), pick=False))
+        changed += _gone_fields(model, then, here)
     return changed, same
+
+
+def _file_url(one: Field, value: Any, files: set[int]) -> str:
+    """Where the file of then is to be had, as long as it is there; its own door asks the rights once more."""
+    return f"/file/{value}" if one.kind.name == "file" and value in files else ""
+
+
+def _gone_fields(model: type, then: Values, here: Values) -> list[SimpleNamespace]:
+    names = [name for name in dict.fromkeys((*then, *here)) if name not in fields_of(model)]
+    if not names:
+        return []
+    # What kind a field was is known for good, since no other may have its name.
+    spent = spent_names.c
+    asked = select(spent.name).where(spent.model == model.__tablename__, spent.kind == "file", spent.name.in_(names))  # type: ignore[attr-defined]
+    of_files = set(db.session.execute(asked).scalars())
+    ids = [value for name in of_files for value in (then.get(name), here.get(name)) if isinstance(value, int)]
+    called, stored = names_of_files(ids), stored_ids(File, ids)
+    lines = []
+    for name in names:
+        one, other = then.get(name), here.get(name)
+        line = SimpleNamespace(name=name, label=_("%(name)s (a field that is gone)", name=name), pick=False)
+        line.then, line.here = (called.get(each, _raw(each)) if name in of_files else _raw(each) for each in (one, other))
+        line.then_url, line.here_url = (f"/file/{each}" if name in of_files and each in stored else "" for each in (one, other))
+        lines.append(line)
+    return lines
 
 
 def _raw(value: Any) -> str:
@@ -153,7 +172,7 @@ def _lines(other: Any, link: Field, then: Past, here: Past) -> SimpleNamespace:
     """How the lines of one kind differ; those out of the person's reach now are left out."""
     before, after = then.parts.get(other, {}), here.parts.get(other, {})
     differ = [one for one in sorted({*before, *after}) if before.get(one) != after.get(one)]
-    stored = _stored(other, differ)
+    stored = stored_ids(other, differ)
     hidden = stored - visible_ids(other, stored)
     seen = {name: one for name, one in view_of(other).fields().items() if name != link.name}
     facts = {
@@ -172,7 +191,3 @@ def _lines(other: Any, link: Field, then: Past, here: Past) -> SimpleNamespace:
     same = ngettext("%(count)s is the same.", "%(count)s are the same.", kept) if kept else ""
     return SimpleNamespace(title=model_label(other, many=True), rows=rows, same=same)
 
-
-def _stored(other: Any, ids: list[int]) -> set[int]:
-    query = select(other.id).where(other.id.in_(ids or [0]))
-    return set(db.session.execute(query, execution_options={"mortise_rules": False}).scalars())

@@ -56,9 +56,15 @@ def rows_of(model: type, fields: Sequence[Field], found: Sequence[Any]) -> list[
     return made
 
 
-def drawn(model: type, fields: Sequence[Field], found: Sequence[Any], ticks: bool) -> Markup:
-    """The rows of a list's table; the first cell is the title, and with ``ticks`` each row begins with a box to select it by."""
-    shown, places, url = Shown(model, fields, found), cards(list(fields)), f"/{model.__tablename__}/"  # type: ignore[attr-defined]
+def drawn(model: type, fields: Sequence[Field], found: Sequence[Any], ticks: bool, then: tuple[Any, int] | None = None) -> Markup:
+    """The rows of a list's table; the first cell is the title, and with ``ticks`` each row begins with a box to select it by.
+
+    Of a list of the past ``then`` is its page and the number in the journal: its rows lead to what the records were after that.
+    """
+    places, url = cards(list(fields)), f"/{model.__tablename__}/"  # type: ignore[attr-defined]
+    shown = Shown(model, fields, found, then[0].links if then else None)
+    gone, past = (then[0].gone, f"/_past?row={then[1]}") if then else ((), "")
+    deleted = f' <span class="m-tag" data-colour="rose">{escape(_("deleted since"))}</span>' if gone else ""
     name, columns = shown.column(fields[0]), [shown.html(one) for one in fields[1:]]
     opening = [_opening(one, place, places.get(one.name, "")) for place, one in enumerate(fields) if place]
     box = '<td class="m-check"><input class="form-check-input" type="checkbox" name="ids" value="{}" aria-label="{}"></td>'
@@ -68,7 +74,10 @@ def drawn(model: type, fields: Sequence[Field], found: Sequence[Any], ticks: boo
         number = record.id
         title = escape(called.get(number) or name(record).text or f"#{number}")
         made.append(f"<tr data-row>{box.format(number, select.replace(chr(0), title))}" if ticks else "<tr data-row>")
-        made.append(f'<th scope="row"><a class="m-clip m-cell-title" href="{url}{number}">{title}</a></th>')
+        if number in gone:
+            made.append(f'<th scope="row"><span class="m-clip m-cell-title">{title}</span>{deleted}</th>')
+        else:
+            made.append(f'<th scope="row"><a class="m-clip m-cell-title" href="{url}{number}{past}">{title}</a></th>')
         made += [f"{begin}{draw(record)}</span></td>" for begin, draw in zip(opening, columns, strict=True)]
         made.append("</tr>\n")
     return Markup("".join(made))  # noqa: S704

@@ -266,6 +266,7 @@ def register(app: Flask) -> None:
     from core.web.key_pages import key_pages
     from core.web.lock_pages import lock_pages
     from core.web.mail_pages import mail_pages
+    from core.web.news_pages import news_pages
     from core.web.notification_pages import notification_pages
     from core.web.pages import pages
     from core.web.past_pages import past_pages
@@ -286,5 +287,5 @@ def register(app: Flask) -> None:
     of_files = (job_pages, exports, imports)
     of_records = (bulk_pages, past_pages, trash_pages, screens)
     of_accounts = (again, people_pages, account_pages, key_pages, factor_pages, lock_pages, mail_pages, request_pages)
-    for blueprint in (pages, *of_accounts, find_page, notification_pages, settings_pages, *of_files, *of_rights, *of_records):
+    for blueprint in (pages, *of_accounts, find_page, notification_pages, news_pages, settings_pages, *of_files, *of_rights, *of_records):
         app.register_blueprint(blueprint)

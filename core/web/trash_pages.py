@@ -5,17 +5,17 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from flask import Blueprint, redirect, render_template, request
+from flask import Blueprint, Response, jsonify, redirect, render_template, request
 
 from core.context import local
 from core.db import db
-from core.errors import Conflict, Invalid, Refused
+from core.errors import Asleep, Broken, Conflict, Invalid, Missing, Refused
 from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.model import model_label
 from core.rules import may
 from core.settings import setting
-from core.trash import deleted, kinds, restore
+from core.trash import Deleted, deleted, kinds, restore
 from core.web.cells import record_url
 from core.web.history import day_label, people
 from core.web.lists import address
@@ -62,8 +62,42 @@ def back(number: int) -> Any:
     try:
         with db.session.begin_nested():
             record = restore(number)
-    except (Conflict, Refused, Invalid) as problem:
+    except (Asleep, Conflict, Refused, Invalid) as problem:
         say(problem.sentence, icon="alert-triangle")
         return redirect(here)
     say(_("“%(title)s” is back.", title=str(record)), undo=True)
     return redirect(record_url(type(record).__tablename__, record.id))
+
+
+# -- over REST ------------------------------------------------------------------------------------------------------------
+
+
+@trash_pages.get("/api/v1/_trash")
+def api_list() -> Response:
+    """What was deleted, newest first: ``model``, ``limit``, ``before`` (the mark ``next`` of another page)."""
+    from core.web.api import number_of, only_known
+
+    only_known(("model", "limit", "before"))
+    known = {one.__tablename__: one for one in kinds()}
+    name, text = request.args.get("model", ""), request.args.get("before", "")
+    if name and name not in known:
+        raise Missing(_("There are no such records, or they are not open to you."))
+    if text and not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise Broken(_("“%(name)s” takes a number.", name="before"))
+    entries, after = deleted(known.get(name), int(text) if text else None, number_of("limit", 50, 500))
+    return jsonify(result=[_json(one) for one in entries], next=after)
+
+
+@trash_pages.post("/api/v1/_trash/<pk>")
+def api_back(pk: str) -> Response:
+    """Bring an entry back, with all that went along; the answer names the record."""
+    number = int(pk) if pk.isascii() and pk.isdigit() and len(pk) < 16 else 0
+    record = restore(number)
+    return jsonify(model=type(record).__tablename__, id=record.id, title=str(record))
+
+
+def _json(one: Deleted) -> dict[str, Any]:
+    return {
+        "row": one.row, "model": one.model.__tablename__, "record_id": one.record_id, "title": one.title,  # type: ignore[attr-defined]
+        "at": one.at.isoformat() + "Z", "user": one.user_id, "lines": one.parts, "may_restore": bool(may("create", one.model)),
+    }  # fmt: skip

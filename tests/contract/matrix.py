@@ -89,6 +89,8 @@ RESOURCES: dict[str, dict[str, Any]] = {
     "share": {"POST": Ask("share", record=True, also="read", shares=True)},
     "shares": {"GET": READ_ONE},
     "unshare": {"DELETE": Ask("share", record=True)},
+    "past": {"GET": READ_ONE},
+    "back": {"POST": Ask("edit", record=True)},
     "get": {"GET": READ_ONE},
     "put": {"PUT": Ask("edit", record=True, also="edit")},
     "delete": {"DELETE": Ask("delete", record=True, also="delete")},
@@ -104,6 +106,8 @@ AUDIENCES: dict[str, str] = {
     **dict.fromkeys(("signin.code", "again.alive", "again.sign_in_again", "links.ask", "links.ask_an_administrator"), ANYBODY),
     **dict.fromkeys(("links.choose", "links.choose_password", "links.forgot", "links.send_me_a_link"), ANYBODY),
     **dict.fromkeys(("account_pages.person", "people_pages.departments", "trash_pages.trash"), SIGNED_IN),
+    **dict.fromkeys(("trash_pages.api_list", *(f"news_pages.{one}" for one in ("changes", "seen", "api_changes", "api_seen"))), SIGNED_IN),
+    "trash_pages.api_back": OPEN_RECORD,
     **dict.fromkeys(("request_pages.mine", "request_pages.file", "why.why_page"), SIGNED_IN),
     **{f"notification_pages.{name}": SIGNED_IN for name in (
         "listing", "read_all", "count", "settings", "keep_settings", "api_list", "api_read_all",

@@ -3,13 +3,14 @@
 import io
 import json
 import re
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
 
 from core.context import Actor, acting
 from core.db import db
-from core.journal import batches
+from core.journal import batches, journal
 from core.model import model_of
 from core.people import FieldRight, MortiseUser, PersonalRight, RoleRow, Share
 from core.records import records
@@ -162,6 +163,11 @@ def test_an_id_of_others_opens_nothing_at_any_address(app, api_as, login_as, cre
         records(model_of("law_matter")).edit(theirs.id, {"status": "open"})
         db.session.commit()
     batch = last_batch()
+    with acting(Actor(door="system", system=True)):
+        records(model_of("law_matter")).delete(create("law_matter", name=WORD, owner=other, status="new", amount=NUMBER))
+        db.session.commit()
+    bin_ = db.session.execute(select(journal.c.id).where(journal.c.verb == "delete", journal.c.model == "law_matter")).scalar_one()
+    row = db.session.execute(select(journal.c.id).where(journal.c.verb == "create", journal.c.record_id == theirs.id)).scalars().first()
     browser, program = login_as(clerk), api_as(clerk)
     t, m, s, sh = theirs.id, mine.id, step.id, share.id
     asked = [
@@ -174,6 +180,11 @@ def test_an_id_of_others_opens_nothing_at_any_address(app, api_as, login_as, cre
         f"/ab_user/{other.id}/_copy-rights"),
         ("POST", f"/ab_user/{other.id}"), ("GET", f"/law_matter/_why?person={other.id}"), ("GET", "/ab_role/1/_rights/law_matter"),
         ("POST", "/jobs/1/cancel"), ("POST", "/jobs/1/again"), ("GET", "/jobs/1/file"), ("GET", "/law_matter/_import/1"),
+        ("GET", f"/law_matter/{t}/_past"), ("GET", f"/law_matter/{t}/_past?row={row}"), ("POST", f"/law_matter/{t}/_past"),
+        ("POST", f"/trash/{bin_}"), ("GET", "/settings/journal"), ("GET", f"/settings/journal?model=law_matter&record={t}"),
+        ("GET", "/settings/journal/export"), ("GET", "/settings/journal/keep"), ("POST", "/settings/journal/check"),
+        ("POST", "/settings/journal/erase"), ("POST", "/settings/journal/remove"),
+        ("GET", f"/ab_user/{other.id}/_leave"), ("POST", f"/ab_user/{other.id}/_leave"),
     ]  # fmt: skip
     for method, url in asked:
         answer = browser.open(url, method=method, data={"name": "stolen", "confirm": "yes"} if method == "POST" else None)
@@ -186,9 +197,18 @@ def test_an_id_of_others_opens_nothing_at_any_address(app, api_as, login_as, cre
         ("GET", f"law_matter/_why?record={t}", None), ("POST", "law_matter/_share", {"ids": [t], "users": [clerk.id]}),
         ("PUT", f"law_matter/{m}", {"parent": t}), ("POST", "law_step/", {"matter": t, "title": "in"}), ("GET", f"core_share/{sh}", None),
         ("GET", f"core_file/{number}", None), ("GET", "core_job/1", None),
+        ("GET", f"law_matter/{t}/past", None), ("GET", f"law_matter/{t}/past?row={row}&with={row}", None),
+        ("POST", f"law_matter/{t}/past", {"row": row, "all": True}), ("POST", f"_trash/{bin_}", {}), ("POST", f"_trash/{bin_ - 1}", {}),
     ):  # fmt: skip
         answer = program.open(f"/api/v1/{url}", method=method, json=body)
         assert answer.status_code in (403, 404, 422) and WORD not in answer.text, (method, url, answer.status_code)
+    day = browser.get("/api/v1/_changes").json["since"][:10]
+    for url in ("/trash", "/changes", "/changes?scope=all", f"/changes?scope=all&since={day}", f"/law_matter/?as_of={day}"):
+        answer = browser.get(url)
+        assert answer.status_code == 200 and WORD not in answer.text, url
+    for url in ("_trash", "_changes?scope=all", f"_changes?since={day}&scope=all&model=law_matter", f"law_matter/?as_of={day}"):
+        answer = program.get(f"/api/v1/{url}")
+        assert answer.status_code == 200 and WORD not in answer.text, url
     for url in (f"/law_matter/{t}", f"/api/v1/law_matter/{t}", f"/file/{number}"):
         nothing = (program if "api" in url else browser).head(url)
         assert nothing.status_code == 404 and "ETag" not in nothing.headers and "Last-Modified" not in nothing.headers
@@ -200,6 +220,52 @@ def test_an_id_of_others_opens_nothing_at_any_address(app, api_as, login_as, cre
 
 
 # -- what answers let slip --------------------------------------------------------------------------------------------
+
+
+@both_databases
+def test_the_past_tells_neither_of_hidden_records_nor_of_hidden_fields(app, api_as, login_as, create, clerk, other, clock):
+    """Yesterday, the trash and what changed: of what is out of reach today no word, number or count."""
+    court = create("law_court", name="Court")
+    theirs = create("law_matter", name=WORD, owner=other, status="closed", amount=NUMBER, court=court)
+    mine = create("law_matter", name="Lease", owner=clerk, status="new", amount=NUMBER, parent=theirs, court=court)
+    gone = create("law_matter", name=f"{WORD} gone", owner=other, status="new", amount=NUMBER)
+    step = create("law_step", title=WORD, matter=theirs)
+    ids = mine.id, theirs.id, step.id
+    db.session.commit()
+    day = (clock.now() + timedelta(hours=8)).date().isoformat()
+    clock.advance(timedelta(days=1))
+    with acting(Actor(door="system", system=True)):
+        gate = records(model_of("law_matter"))
+        gate.edit(theirs, {"name": "Peregrines", "amount": 1})
+        gate.edit(mine, {"name": "Rent", "amount": 2})
+        records(model_of("law_step")).edit(step, {"title": "Other"})
+        gate.delete(gone)
+        db.session.commit()
+    role = db.session.scalars(select(RoleRow).where(RoleRow.name == "Law clerk")).one()
+    create(FieldRight, role=role, model="law_matter", field_name="amount", access="hidden")
+    browser, program = login_as(clerk), api_as(clerk)
+    past = f"/api/v1/law_matter/?as_of={day}"
+    assert [one["name"] for one in program.get(past).json["result"]] == ["Lease"] and program.get(past).json["count"] == 1
+    trees = [
+        {"field": "parent.name", "op": "contains", "value": WORD[:4]}, {"field": "status", "op": "is", "value": "closed"},
+        {"search": WORD}, {"search": "271828"},
+    ]  # fmt: skip
+    for tree in trees:
+        answer = program.get("/api/v1/law_matter/", query_string={"as_of": day, "filter": json.dumps(tree)})
+        assert answer.status_code == 200 and answer.json["result"] == [] and answer.json["count"] == 0, tree
+    for tree in ({"field": "amount", "op": "gt", "value": 1}, {"not": {"field": "parent.amount", "op": "gt", "value": 1}}):
+        assert program.get("/api/v1/law_matter/", query_string={"as_of": day, "filter": json.dumps(tree)}).status_code == 400, tree
+    for words in ("order=amount", "columns=amount", "order=-amount"):
+        assert program.get(f"{past}&{words}").status_code == 400, words
+    for url in (
+        past, f"{past}&order=parent", "/api/v1/_trash", "/api/v1/_changes?scope=all", f"/api/v1/_changes?scope=all&since={day}",
+        f"/api/v1/law_matter/{ids[0]}/past", f"/api/v1/law_matter/{ids[0]}/past?at={day}T23:00:00Z&with=99999999",
+        f"/law_matter/?as_of={day}", f"/law_matter/?as_of={day}&order=parent", "/trash", "/changes?scope=all", "/changes",
+        f"/law_matter/{ids[0]}/_past", f"/law_matter/{ids[0]}/_history", f"/law_step/?as_of={day}",
+    ):  # fmt: skip
+        answer = (program if url.startswith("/api") else browser).get(url)
+        assert answer.status_code == 200 and not told(answer.text), url
+        assert not re.search(r'name="amount"|>\s*Amount\s*<|"amount"', answer.text), url
 
 
 def told(text):

@@ -177,3 +177,78 @@ def test_addresses_that_mean_nothing_answer_politely(app, login_as, create):
         assert chief.get(f"/crm_client/{client.id}/_past?{words}").status_code == 200, words
     for data in ({}, {"row": "x", "all": "1"}, {"row": "1", "line": "crm_contact"}, {"row": "1", "field": "nothing"}):
         assert chief.post(f"/crm_client/{client.id}/_past", data=data).status_code == 302, data
+
+
+@both_databases
+def test_the_history_tells_of_lines_too_and_opens_in_few_statements(app, login_as, create, create_user):
+    from core.journal import write_many
+    from core.testing import statements
+
+    li = create_user("li", roles=["Salesperson"])
+    client, *lines = _prepare(create, li)
+    other = create("crm_client", name="Other Hills", owner=li)
+    ada, ben = (one.id for one in lines)
+    his, number, other_id = login_as(li), client.id, other.id
+    his.post(f"/crm_contact/{ada}", data={"name": "Adele", "client": number})
+    his.post(f"/crm_contact/{ben}", data={"name": "Ben", "client": other_id})
+    page = his.get(f"/crm_client/{number}/_history").text
+    assert "Contact Adele" in page and ">Ada</span> → " in page and "Contact Ben" in page
+    # A line that came from another record is told there as well.
+    assert "Contact Ben" in his.get(f"/crm_client/{other_id}/_history").text
+    his.post(f"/crm_contact/{ada}/delete")
+    assert "deleted <span" in his.get(f"/crm_client/{number}/_history").text
+    with system("a test"), batch("many"):
+        for start in range(5):
+            for place in range(500):
+                rows = [("crm_client", number, "edit", {"owner": [li.id, li.id], "name": [f"A{start}", f"B{place}"]}, None)]
+                rows.append(("crm_contact", ben, "edit", {"title": [None, str(place)], "client": [number, number]}, number))
+                write_many(rows)
+    db.session.commit()
+    for address in (f"/crm_client/{number}/_history", f"/crm_client/{number}/_history?limit=500", f"/crm_client/{number}/_past"):
+        his.get(address)
+        with statements() as ran:
+            assert his.get(address).status_code == 200
+        assert len(ran) <= 15, (address, len(ran), ran)
+
+
+@both_databases
+def test_the_history_hides_lines_out_of_reach(app, login_as, create, create_user):
+    li = create_user("li", roles=["Salesperson"])
+    client, *_lines = _prepare(create, li)
+    create("core_personal_right", user=li, model="crm_contact", verb="read", denied=True)
+    page = login_as(li).get(f"/crm_client/{client.id}/_history").text
+    assert "Ada" not in page and "created" in page
+
+
+@both_databases
+def test_the_past_shows_files_of_then_and_of_fields_that_are_gone(app, login_as, create):
+    import io
+
+    chief = login_as("chief", level="system_administrator")
+    client = create("crm_client", name="Far Hills")
+    number = client.id
+    field = create(CustomField, model="crm_client", title="Contract", kind="file")
+    name, field_id = field.name, field.id
+
+    def put(text: str) -> int:
+        sent = {"name": "Far Hills", name: (io.BytesIO(text.encode()), f"{text}.txt")}
+        assert chief.post(f"/crm_client/{number}", data=sent).status_code == 302
+        db.session.expire_all()
+        return db.session.get(model_of("crm_client"), number).custom[name]
+
+    first, second = put("lease"), put("rent")
+    assert first != second
+    known = _rows(number)
+    page = chief.get(f"/crm_client/{number}/_past?row={known[-2]}").text
+    assert "lease.txt" in page and "rent.txt" in page and f'href="/file/{second}"' in page
+    # The file of then has a link as long as it is there.
+    there = db.session.execute(select(model_of("core_file").id).where(model_of("core_file").id == first)).first()
+    assert (f'href="/file/{first}"' in page) == bool(there)
+    with chief.get(f"/file/{first}") as answer:
+        assert not there or answer.data == b"lease"
+    assert "lease.txt" in chief.get(f"/crm_client/{number}/_history").text
+    with system("a test"):
+        records(CustomField).delete(db.session.get(CustomField, field_id))
+        db.session.commit()
+    page = chief.get(f"/crm_client/{number}/_past?row={known[-2]}").text
+    assert "a field that is gone" in page and "lease.txt" in page and "rent.txt" in page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,12 @@ def _bulk_wrong(page: Any) -> None:
     page.wait_for_selector(".m-wrong")
 
 
+def _as_of(page: Any) -> None:
+    page.goto("/crm_client/")
+    page.click("summary:has(.ti-history)")
+
+
+TODAY = date.today().isoformat()
 FILTER = '{"and":[{"field":"status","op":"in","value":["signed","dead"]},{"field":"name","op":"contains","value":"青山"}]}'
 STATES: dict[str, Callable[[Any], None]] = {
     "list": at("/crm_client/"), "list by name": at("/crm_client/?order=name"), "list empty": at("/core_team/"),
@@ -89,6 +96,8 @@ STATES: dict[str, Callable[[Any], None]] = {
     "selected": _selected, "bulk question": _bulk_question, "filter panel": _filter, "facets": at(f"/crm_client/?filter={FILTER}"),
     "bulk edit": _bulk_edit, "bulk value": _bulk_value, "bulk changes": _bulk_changes, "bulk wrong": _bulk_wrong,
     "grouped": _grouped, "group menu": _group_menu, "grouped no hits": at("/crm_client/?group=status&q=天外飞仙"),
+    "as of": _as_of, "list of a day": at("/crm_client/?as_of=2026-01-31"), "list of today": at(f"/crm_client/?as_of={TODAY}&order=name"),
+    "what changed": at("/changes?scope=all"), "nothing changed": at("/changes?model=core_team"),
     "wrong group": at("/crm_client/?group=remarks"), "broken filter": at("/crm_client/?filter=x"),
 }  # fmt: skip
 
