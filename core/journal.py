@@ -99,6 +99,8 @@ class JournalRow(FabModel):
 
 
 journal, batches = JournalRow.__table__, Batch.__table__
+LOOKING = ("read", "download", "print")
+"""Verbs of those who change nothing: they stand in the journal, and not in the history that everybody reads beside a record."""
 Index("ix_core_journal_unsealed", journal.c.id, postgresql_where=journal.c.seal.is_(None), sqlite_where=journal.c.seal.is_(None))
 
 

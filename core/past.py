@@ -15,7 +15,7 @@ from sqlalchemy import inspect, select, union_all
 
 from core.db import db
 from core.fields import Field
-from core.journal import journal
+from core.journal import LOOKING, journal
 from core.model import links_to
 from core.undo import stored
 
@@ -75,7 +75,8 @@ def moments(model: type, record_id: int, parts: Sequence[tuple[type, Field]] = (
 def rows_with_parts(model: type, record_id: int, parts: Sequence[tuple[Any, Field]], limit: int) -> list[Any]:
     """The newest rows of the journal of a record and of what was, is or came to be a line of it; one statement."""
     columns = [journal.c[name] for name in ("id", "at", "user_id", "batch_id", "door", "model", "record_id", "verb", "changes")]
-    newest = [select(*columns).where(journal.c.model == model.__tablename__, journal.c.record_id == record_id)]  # type: ignore[attr-defined]
+    own = journal.c.model == model.__tablename__, journal.c.record_id == record_id, journal.c.verb.not_in(LOOKING)  # type: ignore[attr-defined]
+    newest = [select(*columns).where(*own)]
     for other, link in parts:
         rows = select(*columns).where(journal.c.model == other.__tablename__, journal.c.verb.in_(WRITES))
         newest.append(rows.where(journal.c.part_of_id == record_id))

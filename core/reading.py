@@ -18,7 +18,7 @@ from core.model import models
 from core.setting_guard import GUARDED
 from core.settings import declare_setting, setting
 
-READ, DOWNLOAD, PRINT = "read", "download", "print"
+READ, DOWNLOAD, PRINT = journal.LOOKING
 
 
 def known_tables(value: Any) -> str:

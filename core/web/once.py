@@ -21,6 +21,8 @@ HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 READING = {"exports.ask", "exports.write"}
 """Endpoints that are posted to and only read; on SQLite they must not hold up those who write."""
+AT_THE_DOOR = {"signin", "again"}
+"""Blueprints that write sessions in transactions of their own, which would wait for ours."""
 
 
 def once_input() -> Markup:
@@ -32,7 +34,7 @@ def once_input() -> Markup:
 
 def begin() -> Response | None:
     """Claim the key of this request, if it has one; the answer of its first time, if there was one."""
-    if (who := actor()).user_id is None or request.endpoint in READING:
+    if (who := actor()).user_id is None or request.endpoint in READING or request.blueprint in AT_THE_DOOR:
         return None
     if (given := request.headers.get(HEADER)) is not None:
         key, asked = key_of(given, who.user_id), digest(_asked(), _standing())

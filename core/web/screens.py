@@ -105,14 +105,14 @@ def list_printed(table: str) -> Any:
     if not (verdict := may("read", model)):
         raise Refused(refusal("read", model), verdict)
     write(table, 0, PRINT, {})
-    return "", 204
+    return jsonify(printed=True)
 
 
 @screens.post("/<table>/<int:record_id>/_printed")
 def printed(table: str, record_id: int) -> Any:
     """The page of a record goes to the printer, by the browser's own command."""
     write(table, records(view_at(table).model).get(record_id).id, PRINT, {})
-    return "", 204
+    return jsonify(printed=True)
 
 
 @screens.route("/<table>/<int:record_id>/delete", methods=["GET", "POST"])

@@ -108,14 +108,14 @@ AUDIENCES: dict[str, str] = {
     **dict.fromkeys(("account_pages.person", "people_pages.departments", "trash_pages.trash"), SIGNED_IN),
     **dict.fromkeys(("trash_pages.api_list", *(f"news_pages.{one}" for one in ("changes", "seen", "api_changes", "api_seen"))), SIGNED_IN),
     "trash_pages.api_back": OPEN_RECORD,
-    **dict.fromkeys(("request_pages.mine", "request_pages.file", "why.why_page"), SIGNED_IN),
+    **dict.fromkeys(("request_pages.mine", "request_pages.file", "why.why_page", "pages.take_back_last"), SIGNED_IN),
     **{f"notification_pages.{name}": SIGNED_IN for name in (
         "listing", "read_all", "count", "settings", "keep_settings", "api_list", "api_read_all",
     )},
     **{f"factor_pages.{name}": SIGNED_IN for name in ("factor", "start", "confirm", "codes", "off")},
     # About a thing that these pages give to its person alone, or to whoever may read the record that it belongs to.
     **dict.fromkeys(("files.download", "files.list_versions", "exports.fetch", "job_pages.stop", "job_pages.again"), OPEN_RECORD),
-    **dict.fromkeys(("key_pages.remove", "pages.take_back", "pages.take_back_last"), OPEN_RECORD),
+    **dict.fromkeys(("key_pages.remove", "pages.take_back"), OPEN_RECORD),
     **dict.fromkeys(("trash_pages.back", "request_pages.take_back"), OPEN_RECORD),
     **{f"notification_pages.{name}": OPEN_RECORD for name in ("open_one", "read_one", "api_get", "api_read")},
     **dict.fromkeys(("lock_pages.locked", "lock_pages.locked_api", "lock_pages.unlock", "people_pages.leave"), ADMINISTRATOR),
