@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -95,7 +96,8 @@ class _Asked:
         self, model: Any, day: date, tree: Any, words: str | None, steps: list[Step], fields: list[Any], thens: dict[type, Then]
     ) -> None:  # fmt: skip
         self.model, moment = model, end_of(day)
-        self.then = thens[model] = Then(model, moment)
+        searched = bool(words and words.strip()) or '"search"' in json.dumps(tree, default=str)
+        self.then = thens[model] = Then(model, moment, searched)
         self.here = _along(model, model, steps)
         kept = [one for one in fields if one.kind.name != "links"]
         keys = dict.fromkeys([*(one.key for one in kept if not one.custom), *(["custom"] if any(one.custom for one in kept) else [])])

@@ -82,6 +82,32 @@ def test_new_gone_and_edited_records_are_told_once_under_rights(app, api_as, log
 
 
 @both_databases
+def test_the_page_marks_what_it_has_shown_and_no_more(app, api_as, login_as, create, create_user):
+    import re
+
+    li = create_user("li", roles=["Salesperson"])
+    client = create("crm_client", name="Far Hills", owner=li)
+    number = client.id
+    his, chief = login_as(li), api_as("chief", level="administrator")
+    page = his.get("/changes").text
+    (mark,) = re.findall(r'name="mark" value="([^"]+)"', page)
+    assert "Far Hills" in page and "Mark as seen" in page
+    # Written while he reads: his mark does not cover it.
+    chief.put(f"/api/v1/crm_client/{number}", json={"phones": "13800138000"})
+    answer = his.post("/changes/seen", data={"mark": mark, "model": "", "scope": "mine", "next": "/changes"}, follow_redirects=True)
+    assert answer.status_code == 200 and "13800138000" in answer.text and "edited" in answer.text
+    (mark,) = re.findall(r'name="mark" value="([^"]+)"', answer.text)
+    his.post("/changes/seen", data={"mark": mark, "next": "/changes"})
+    assert "Nothing has changed since then" in his.get("/changes").text
+    assert "Far Hills" in his.get("/changes?since=2026-01-01").text and "Since I last looked" in his.get("/changes?since=2026-01-01").text
+    for wrong, status in (({"mark": "x"}, 400), ({"mark": mark, "model": "nothing"}, 404)):
+        assert his.post("/changes/seen", data=wrong).status_code == status
+    for wrong in ("since=x", "scope=x", "model=crm_contact"):
+        assert his.get(f"/changes?{wrong}").status_code in (400, 404), wrong
+    assert his.get("/changes?page=99&kind=nothing").status_code == 200
+
+
+@both_databases
 def test_hidden_fields_and_edits_of_them_alone_are_not_told(app, api_as, create, create_user):
     from core.people import FieldRight, RoleRow
 
