@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import sqlite3
+import time as stopwatch
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -101,17 +102,25 @@ def alone(config: Config) -> Iterator[None]:
 def _nobody_connected(engine: Engine) -> None:
     if engine.dialect.name != "postgresql":
         return
+    for _look in range(10):
+        if not (others := _connections(engine)):
+            return
+        # What has just been stopped may take a moment to leave.
+        stopwatch.sleep(0.5)
+    raise Problem(
+        f"{others} other connection{'s use' if others > 1 else ' uses'} this database;"
+        " stop the servers and job processes on all machines first."
+    )
+
+
+def _connections(engine: Engine) -> int:
     engine.dispose()
     query = """SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
         AND backend_type = 'client backend' AND usename = current_user"""
     with engine.connect() as connection:
         others = connection.scalar(text(query))
     engine.dispose()
-    if others:
-        raise Problem(
-            f"{others} other connection{'s use' if others > 1 else ' uses'} this database;"
-            " stop the servers and job processes on all machines first."
-        )
+    return int(others or 0)
 
 
 # -- building -----------------------------------------------------------------------------------------------------------

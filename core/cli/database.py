@@ -46,9 +46,10 @@ def commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         "The passphrase of a locked file is asked for, or read from MORTISE_BACKUP_PASSPHRASE(_FILE).\n"
         "A backup made on SQLite can be restored on PostgreSQL, and the other way round.",
     )
-    restore.add_argument("file", type=Path, help="a file that run.py backup has written")
+    restore.add_argument("file", nargs="?", type=Path, help="a file that run.py backup has written")
     restore.add_argument("--check", action="store_true", help="change nothing, only say whether it could be restored")
     restore.add_argument("--yes", action="store_true", help="do not ask")
+    restore.add_argument("--asked", action="store_true", help=argparse.SUPPRESS)  # by `run.py serve`, for what was asked in the browser
     restore.set_defaults(run=_restore)
 
 
@@ -150,8 +151,13 @@ def _restore(chosen: Any) -> int:
     from core.cli.house import connected
     from core.locked_file import is_locked
     from core.restore import restore
+    from core.restore_request import work
 
     config = connected()
+    if chosen.asked:
+        return work(config)
+    if chosen.file is None:
+        raise Stop("Please name the file: run.py restore FILE")
     locked = chosen.file.is_file() and is_locked(chosen.file)
     passphrase = _passphrase(config) if locked else ""
     found = inspect_backup(chosen.file, passphrase)
