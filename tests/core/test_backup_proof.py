@@ -29,7 +29,7 @@ with house(title="Many"):
             {{"name": f"客户 {{one}} “{{one * 7}}”, 第{{one % 9}}行", "phones": f"138{{one:08d}}", "remarks": "a\\nb" * (one % 3)}}
             for one in range(start, min(start + 500, {last}))
         ])
-        contacts.create_many([{{"name": f"王 {{one.id}}", "client": one.id}} for one in made[::5]])
+        contacts.create_many([{{"name": f"王 {{one.record.id}}", "client": one.record.id}} for one in made[::5]])
         db.session.commit()
 """
 EXPORT = """
