@@ -37,7 +37,7 @@ TABLE = "core_backup"
 """Under this name the journal tells of backups; there is no such table."""
 LATE = timedelta(hours=6)
 FAILED = Notification("backup", lazy("A scheduled backup has failed"), "database-x")
-WORDS: dict[str, str] = {"never": lazy("Never"), "daily": lazy("Every day"), "weekly": lazy("Every Sunday")}
+WORDS: dict[str, str] = {"never": lazy("No schedule"), "daily": lazy("Every day"), "weekly": lazy("Every Sunday")}
 
 declare_setting("backup.rhythm", "never", "How often", check=one_of(*RHYTHMS), page="backup")
 declare_setting("backup.hour", 2, "At this hour", "0 to 23, by the clock of the firm", check=number_between(0, 23), page="backup")

@@ -294,4 +294,6 @@ def _shown(one: Kept) -> SimpleNamespace:
 
 
 def _mb(size: int) -> str:
+    if size < 10**6:
+        return _("%(size)s kB", size=f"{size / 1e3:,.0f}")
     return _("%(size)s MB", size=f"{size / 1e6:,.1f}") if size < 10**9 else _("%(size)s GB", size=f"{size / 1e9:,.1f}")

@@ -20,7 +20,7 @@ with house(title="Schedule"):
     set_setting("backup.keep_daily", 2), set_setting("backup.keep_weekly", 0), set_setting("backup.keep_monthly", 0)
     keep_secret("backup.passphrase", {words!r})
 """
-NOW = "UPDATE core_schedule SET next_at = '2020-01-01 00:00:00' WHERE name = 'core.backup_jobs:look_for_backups'"
+NOW = "UPDATE core_schedule SET next_at = '2020-01-01 00:00:00.000000' WHERE name = 'core.backup_jobs:look_for_backups'"
 MISSED = "UPDATE core_state SET value = value - 3 * 86400 WHERE name = 'backup'"
 
 
