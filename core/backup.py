@@ -14,7 +14,7 @@ import shutil
 import sqlite3
 import subprocess
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -28,12 +28,15 @@ from core.config import ROOT, Config
 from core.context import now
 from core.db import db
 from core.errors import Problem
+from core.locked_file import Locking
 
 FORMAT = 1
 EMPTY = frozenset({"core_session", "core_sign_in_attempt", "core_heartbeat", "core_answered_once"})
 """Tables whose rows stay out."""
 KEPT_COPIES = 5
 CHUNK = 1000
+Went = Callable[[int, int], Any]
+"""Told how much is done, of how much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +47,24 @@ class Told:
     rows: int
     files: int
     size: int
+    locked: bool
+    made_at: str
+    version: str
+    database: str
 
 
-def backup(config: Config, path: Path, *, files: bool = True) -> Told:
-    """Write the whole installation into ``path``, a new zip file that only its owner may read. All rows are of one moment."""
+def backup(config: Config, path: Path, *, files: bool = True, passphrase: str = "", went: Went = lambda done, total: None) -> Told:
+    """Write the whole installation into ``path``, a new zip file that only its owner may read. All rows are of one moment.
+
+    With a ``passphrase`` the file is locked by it (`core.locked_file`). ``went`` is told how many rows are written, of how many.
+    """
     assert db.engine is not None
-    return write_backup(db.engine, config, path, files=files)
+    return write_backup(db.engine, config, path, files=files, passphrase=passphrase, went=went)
 
 
-def write_backup(engine: Engine, config: Config | None, path: Path, *, files: bool = True) -> Told:
+def write_backup(
+    engine: Engine, config: Config | None, path: Path, *, files: bool = True, passphrase: str = "", went: Went = lambda done, total: None
+) -> Told:
     """The backup of the database behind ``engine``, and of the data folder when there is one."""
     if path.exists():
         raise Problem(f"{path} exists already; a backup never overwrites anything.")
@@ -62,13 +74,14 @@ def write_backup(engine: Engine, config: Config | None, path: Path, *, files: bo
     try:
         with (
             open(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b") as stream,
-            zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=5) as target,
+            Locking(stream, passphrase) if passphrase else nullcontext(stream) as clear,
+            zipfile.ZipFile(clear, "w", zipfile.ZIP_DEFLATED, compresslevel=5) as target,
         ):
             made = _Writer(target)
             # Files come first under a lock that keeps clean-up away: what the rows name is then surely there.
             with _no_cleaning(store):
                 with _moment(engine) as connection:
-                    facts = _tables(connection, made)
+                    facts = _tables(connection, made, went)
                 count = _files(store, made) if store else 0
             if config and (config.data / "secret-key").exists():
                 made.put("secret-key", (config.data / "secret-key").read_bytes())
@@ -77,11 +90,15 @@ def write_backup(engine: Engine, config: Config | None, path: Path, *, files: bo
                 "database": engine.dialect.name, **facts, "files": count, "sha256": made.sums,
             }  # fmt: skip
             target.writestr("manifest.json", json.dumps(manifest, ensure_ascii=False, indent=1))
+        with draft.open("rb") as whole:
+            os.fsync(whole.fileno())
         os.replace(draft, path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
-    return Told(len(facts["tables"]), sum(facts["tables"].values()), count, path.stat().st_size)
+    size = path.stat().st_size
+    rows, about = sum(facts["tables"].values()), (manifest["made_at"], manifest["version"], manifest["database"])
+    return Told(len(facts["tables"]), rows, count, size, bool(passphrase), *about)
 
 
 class _Writer:
@@ -141,22 +158,35 @@ def data_tables(connection: Connection) -> list[Table]:
     return found
 
 
-def _tables(connection: Connection, made: _Writer) -> dict[str, Any]:
-    counts, columns = {}, {}
-    for table in data_tables(connection):
+def present_rows(connection: Connection, tables: list[Table]) -> dict[str, int]:
+    """How many rows a backup would hold of each table now."""
+    return {
+        one.name: 0 if one.name in EMPTY else connection.execute(select(func.count()).select_from(one)).scalar_one() for one in tables
+    }
+
+
+def _tables(connection: Connection, made: _Writer, went: Went) -> dict[str, Any]:
+    counts, columns, before = {}, {}, 0
+    tables = data_tables(connection)
+    total = sum(present_rows(connection, tables).values())
+    for table in tables:
         number = 0
 
-        def lines(table: Table = table) -> Iterator[bytes]:
+        def lines(table: Table = table, before: int = before) -> Iterator[bytes]:
             nonlocal number
             if table.name in EMPTY:
                 return
             order = list(table.primary_key.columns)
             for row in connection.execute(select(table).order_by(*order).execution_options(yield_per=CHUNK)):
                 number += 1
+                if number % CHUNK == 0:
+                    went(before + number, total)
                 yield json.dumps([_plain(value) for value in row], ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
         made.stream(f"tables/{table.name}.jsonl", lines())
         counts[table.name], columns[table.name] = number, [column.name for column in table.c]
+        before += number
+        went(before, total)
     heads = sorted(connection.execute(text("SELECT version_num FROM alembic_version")).scalars())
     return {"tables": counts, "columns": columns, "migrations": heads, "last_ids": last_ids(connection)}
 

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "config"
 PREFIX = "MORTISE_"
-SECRETS = ("database_url", "redis_url", "secret_key", "admin_password")
+SECRETS = ("database_url", "redis_url", "secret_key", "admin_password", "backup_passphrase")
 """Settings that can be read from a file (``MORTISE_…_FILE``) and are never shown."""
 ENVIRONMENTS = ("dev", "test", "prod")
 

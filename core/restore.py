@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import fcntl
-import hashlib
 import json
 import os
+import sqlite3
+import time as stopwatch
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -18,85 +20,70 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Table, create_engine, inspect, text
 from sqlalchemy.pool import NullPool
 
-from core.backup import EMPTY, FORMAT, backup, data_tables, fresh_name
-from core.config import Config, write_private
+from core.backup import EMPTY, Went, backup, data_tables, fresh_name
+from core.backup_file import inspect_backup, opened
+from core.config import Config
 from core.db import db
 from core.errors import Problem
+from core.restore_mark import RestoreMark, forget_mark, put_mark, read_mark, swapped, write_mark
 
 BUILD = "mortise_restore"
 CHUNK = 500
 Say = Callable[[str], Any]
+Stage = Callable[[str, int, int], Any]
+LONGEST_LINE = 256 * 2**20
+"""Bytes of one row at most: a forged file must not fill the memory."""
 
 
-def inspect_backup(path: Path) -> dict[str, Any]:
-    """The manifest of a backup that is whole and fits this code; raises `Problem` with the reason when it is not."""
-    if not path.is_file():
-        raise Problem(f"There is no file {path}.")
-    try:
-        with zipfile.ZipFile(path) as source:
-            manifest = json.loads(source.read("manifest.json"))
-            if not isinstance(manifest, dict) or "format" not in manifest:
-                raise KeyError
-            if manifest["format"] > FORMAT:
-                raise Problem(f"{path} was written by a newer Mortise ({manifest.get('version')}); restore it with that version.")
-            _check_members(path, source, manifest)
-    except (zipfile.BadZipFile, KeyError, json.JSONDecodeError, EOFError, OSError) as problem:
-        raise Problem(f"{path} is damaged or no backup of Mortise, so nothing was changed. ({type(problem).__name__})") from problem
-    _check_migrations(path, manifest)
-    return manifest
+@dataclass
+class _Told:
+    """Whom the building tells what."""
+
+    say: Say
+    rows: Callable[[int], Any]
+    done: int = 0
+
+    def more(self, rows: int) -> None:
+        """So many rows more are in."""
+        self.done += rows
+        self.rows(self.done)
 
 
-def _check_members(path: Path, source: zipfile.ZipFile, manifest: dict[str, Any]) -> None:
-    names = set(source.namelist()) - {"manifest.json"}
-    if missing := sorted(set(manifest["sha256"]) - names):
-        raise Problem(f"{path} is damaged: {missing[0]} is missing in it. Nothing was changed.")
-    for name, wanted in manifest["sha256"].items():
-        digest = hashlib.sha256()
-        with source.open(name) as stream:
-            while piece := stream.read(1 << 20):
-                digest.update(piece)
-        if digest.hexdigest() != wanted:
-            raise Problem(f"{path} is damaged: {name} has changed since the backup was made. Nothing was changed.")
+def restore(config: Config, path: Path, say: Say = print, *, passphrase: str = "", went: Stage = lambda stage, done, total: None) -> None:
+    """Replace all data by what ``path`` holds. The present data are backed up first; a failure leaves them as they were.
 
-
-def _check_migrations(path: Path, manifest: dict[str, Any]) -> None:
-    from core.migrate import branches
-
-    known = branches()
-    for head in manifest["migrations"]:
-        addon = head.rsplit("_", 1)[0]
-        if addon not in known:
-            raise Problem(f"{path} holds data of the addon {addon}, which is not on disk here: put its folder into addons, then try again.")
-        if head not in known[addon].revisions:
-            raise Problem(
-                f"{path} is newer than this code ({head} is not known here):"
-                f" install the version {manifest['version']} or newer, then try again."
-            )
-
-
-def restore(config: Config, path: Path, say: Say = print) -> None:
-    """Replace all data by what ``path`` holds. The present data are backed up first; a failure leaves them as they were."""
-    manifest = inspect_backup(path)
+    ``went`` is told the stage (check, copy, files, rows, search), how much of it is done, and of how much.
+    """
+    manifest = inspect_backup(path, passphrase, lambda done, total: went("check", done, total))
     assert db.engine is not None
     with alone(config):
         _nobody_connected(db.engine)
         if inspect(db.engine).has_table("alembic_version"):
+            finish(config)
+            went("copy", 0, 0)
             before = fresh_name(config.data / "backups", "before-restore", ".zip")
-            _copy(config, before)
+            _copy(config, before, lambda done, total: went("copy", done, total))
             say(f"The data before this are in {before}.")
-        with zipfile.ZipFile(path) as source:
+        with opened(path, passphrase) as source:
+            went("files", 0, 0)
             _put_files(config, source, manifest)
-            (_into_sqlite if db.is_sqlite else _into_postgres)(config, source, manifest, say)
-            _put_key(config, source, say)
+            manifest["mark"] = _mark(config, source, say)
+            told = _Told(say, lambda done: went("rows", done, sum(manifest["tables"].values())))
+            try:
+                (_into_sqlite if db.is_sqlite else _into_postgres)(config, source, manifest, told)
+            except BaseException:
+                forget_mark(config)
+                raise
         say("Making the search index anew …")
-        _after(config)
+        went("search", 0, 0)
+        finish(config)
 
 
-def _copy(config: Config, path: Path) -> None:
+def _copy(config: Config, path: Path, went: Went) -> None:
     from core.app import create_app
 
     with create_app(config, check_schema=False).app_context():
-        backup(config, path)
+        backup(config, path, went=went)
         db.remove()
 
 
@@ -115,23 +102,31 @@ def alone(config: Config) -> Iterator[None]:
 def _nobody_connected(engine: Engine) -> None:
     if engine.dialect.name != "postgresql":
         return
+    for _look in range(10):
+        if not (others := _connections(engine)):
+            return
+        # What has just been stopped may take a moment to leave.
+        stopwatch.sleep(0.5)
+    raise Problem(
+        f"{others} other connection{'s use' if others > 1 else ' uses'} this database;"
+        " stop the servers and job processes on all machines first."
+    )
+
+
+def _connections(engine: Engine) -> int:
     engine.dispose()
     query = """SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
         AND backend_type = 'client backend' AND usename = current_user"""
     with engine.connect() as connection:
         others = connection.scalar(text(query))
     engine.dispose()
-    if others:
-        raise Problem(
-            f"{others} other connection{'s use' if others > 1 else ' uses'} this database;"
-            " stop the servers and job processes on all machines first."
-        )
+    return int(others or 0)
 
 
 # -- building -----------------------------------------------------------------------------------------------------------
 
 
-def _into_sqlite(config: Config, source: zipfile.ZipFile, manifest: dict[str, Any], say: Say) -> None:
+def _into_sqlite(config: Config, source: zipfile.ZipFile, manifest: dict[str, Any], told: _Told) -> None:
     from core.migrate import migration_engine
 
     assert db.engine is not None
@@ -143,7 +138,7 @@ def _into_sqlite(config: Config, source: zipfile.ZipFile, manifest: dict[str, An
     engine = migration_engine(f"sqlite:///{fresh}")
     try:
         with engine.connect() as connection:
-            _build(connection, source, manifest, say)
+            _build(connection, source, manifest, told)
             broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(3)
             connection.rollback()
             if broken:
@@ -153,9 +148,12 @@ def _into_sqlite(config: Config, source: zipfile.ZipFile, manifest: dict[str, An
         raw.close()
         engine.dispose()
         fresh.chmod(0o600)
+        with fresh.open("rb") as whole:
+            os.fsync(whole.fileno())
         url = str(config.database)
         db.remove()
         db.engine.dispose()
+        _empty_log(place)
         # The old log must not be applied to the new file.
         for ending in ("-wal", "-shm"):
             Path(f"{place}{ending}").unlink(missing_ok=True)
@@ -167,7 +165,16 @@ def _into_sqlite(config: Config, source: zipfile.ZipFile, manifest: dict[str, An
             one.unlink(missing_ok=True)
 
 
-def _into_postgres(config: Config, source: zipfile.ZipFile, manifest: dict[str, Any], say: Say) -> None:
+def _empty_log(place: Path) -> None:
+    """Put what the present database has only in its log into its file: whoever kills us before the swap must find it whole."""
+    if place.exists():
+        with closing(sqlite3.connect(place)) as old:
+            busy, *_rest = old.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise Problem("Somebody else uses this database; stop the servers and job processes, then restore.")
+
+
+def _into_postgres(config: Config, source: zipfile.ZipFile, manifest: dict[str, Any], told: _Told) -> None:
     """Built in a schema of its own, whose tables then take the place of the present ones in one transaction."""
     assert db.engine is not None
     url = db.engine.url
@@ -178,7 +185,7 @@ def _into_postgres(config: Config, source: zipfile.ZipFile, manifest: dict[str, 
         connection.execute(text(f"CREATE SCHEMA {BUILD}"))
     try:
         with inside.connect() as connection:
-            _build(connection, source, manifest, say)
+            _build(connection, source, manifest, told)
         with plain.begin() as connection:
             look = inspect(connection)
             new, home = set(look.get_table_names(schema=BUILD)), connection.scalar(text("SELECT current_schema()"))
@@ -208,7 +215,7 @@ def _replaced(look: Any, new: set[str]) -> list[str]:
     return sorted(ours)
 
 
-def _build(connection: Connection, source: zipfile.ZipFile, manifest: dict[str, Any], say: Say) -> None:
+def _build(connection: Connection, source: zipfile.ZipFile, manifest: dict[str, Any], told: _Told) -> None:
     """Tables as they were when the backup was made, then its rows, then what newer code needs."""
     from core.migrate import run_to
     from core.search import create_search
@@ -222,30 +229,33 @@ def _build(connection: Connection, source: zipfile.ZipFile, manifest: dict[str, 
         keys = _defer_references(connection)
         for name in manifest["tables"]:
             if name in tables and name not in EMPTY:
-                _load(connection, source, tables[name], manifest["columns"][name], manifest["tables"][name])
+                _load(connection, source, tables[name], manifest["columns"][name], manifest["tables"][name], told)
         _check_references(connection, keys)
         _set_last_ids(connection, manifest["last_ids"])
-    say(f"{sum(manifest['tables'].values())} rows put back.")
+    told.say(f"{sum(manifest['tables'].values())} rows put back.")
     run_to(connection, None)
     with connection.begin():
         create_search(connection)
+        put_mark(connection, manifest["mark"])
 
 
-def _load(connection: Connection, source: zipfile.ZipFile, table: Table, columns: list[str], count: int) -> None:
+def _load(connection: Connection, source: zipfile.ZipFile, table: Table, columns: list[str], count: int, told: _Told) -> None:
     readers = [_reader(table.c[name].type) if name in table.c else None for name in columns]
     if None in readers:
         raise Problem(f"The backup's table {table.name} has columns that no migration here makes; nothing was changed.")
     number, rows = 0, []
     with source.open(f"tables/{table.name}.jsonl") as stream:
-        for line in stream:
+        while line := stream.readline(LONGEST_LINE):
             values = json.loads(line)
             rows.append({name: None if value is None else read(value) for name, read, value in zip(columns, readers, values, strict=True)})  # type: ignore[misc]
             number += 1
             if len(rows) >= CHUNK:
                 connection.execute(table.insert(), rows)
+                told.more(len(rows))
                 rows = []
     if rows:
         connection.execute(table.insert(), rows)
+        told.more(len(rows))
     if number != count:
         raise Problem(f"The backup should have {count} rows of {table.name}, but has {number}; nothing was changed.")
 
@@ -327,15 +337,38 @@ def _put_files(config: Config, source: zipfile.ZipFile, manifest: dict[str, Any]
         os.replace(draft, target)
 
 
-def _put_key(config: Config, source: zipfile.ZipFile, say: Say) -> None:
-    if "secret-key" not in source.namelist():
-        return
-    if config.secret_key:
+def _mark(config: Config, source: zipfile.ZipFile, say: Say) -> int:
+    """Note what has to follow the swap, so that it also follows when we are killed between the two."""
+    key = source.read("secret-key").decode().strip() if "secret-key" in source.namelist() else ""
+    if key and config.secret_key:
         say("The backup's key is left out, since MORTISE_SECRET_KEY is set; make sure that it is the same one.")
-        return
+        key = ""
+    return write_mark(config, key)
+
+
+def finish(config: Config) -> bool:
+    """Do what follows the swap of a restore, also of one that was killed; nothing when there was none. True when it was done."""
+    mark: RestoreMark | None = read_mark(config)
+    if mark is None:
+        return False
+    assert db.engine is not None
+    done = swapped(db.engine, mark)
+    if done:
+        if mark.key:
+            put_key(config, mark.key)
+        _after(config)
+    mark.path.unlink(missing_ok=True)
+    return done
+
+
+def put_key(config: Config, key: str) -> None:
+    """Put the installation's key in place of the present one, in one step."""
     place = config.data / "secret-key"
-    place.unlink(missing_ok=True)
-    write_private(place, source.read("secret-key").decode().strip())
+    draft = place.with_name(f".{place.name}.restored")
+    draft.unlink(missing_ok=True)
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+        stream.write(key + "\n")
+    os.replace(draft, place)
 
 
 def _after(config: Config) -> None:
@@ -348,7 +381,7 @@ def _after(config: Config) -> None:
     from core.state import bump
 
     config.first_password_file.unlink(missing_ok=True)
-    with acting(Actor(door="command line")), system("restore"):
+    with acting(Actor(door="system", batch_title="Restore")), system("restore"):
         for model in list(models().values()):
             last: int | None = 0
             while last is not None:

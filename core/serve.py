@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import IO, Any
 from urllib.error import URLError
 
 from core.config import ROOT, Config
+from core.restore_request import KEEPER, is_asked, settle
 
 GRACE_SECONDS = 30
 """How long the server may finish what it is doing when it is told to stop."""
@@ -84,6 +85,7 @@ def environment(config: Config) -> dict[str, str]:
     if config.strict:
         given["MORTISE_STRICT"] = "yes"
     given["PYTHONUNBUFFERED"] = "1"
+    given[KEEPER] = str(os.getpid())
     return given
 
 
@@ -116,7 +118,8 @@ def serve(config: Config, *, jobs: bool = True, migrate: bool = True, say: Calla
     config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     _port_is_free(config)
     os.umask(0o077)
-    with running(config):
+    with running(config) as lock:
+        settle(config)
         given = environment(config)
         password_was_there = config.first_password_file.exists()
         if migrate:
@@ -131,11 +134,16 @@ def serve(config: Config, *, jobs: bool = True, migrate: bool = True, say: Calla
             if config.redis_url:
                 # With Redis the job process only hands out numbers; somebody has to take them.
                 children.append(Child("rq worker", [sys.executable, str(ROOT / "run.py"), "jobs", "--worker"], given))
-        return _Keeper(children, say).run(lambda: _greet(config, password_was_there, say))
+
+        def stand_still() -> None:
+            _restore(config, given, lock, say)
+
+        keeper = _Keeper(children, say, lambda: is_asked(config), stand_still)
+        return keeper.run(lambda: _greet(config, password_was_there, say))
 
 
 @contextmanager
-def running(config: Config) -> Iterator[None]:
+def running(config: Config) -> Iterator[IO[str]]:
     """Says to others that this data folder is in use: several processes may share it, `run.py restore` wants it alone."""
     from core.cli import Stop
 
@@ -145,14 +153,34 @@ def running(config: Config) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Stop("A backup is being restored into this data folder; start again when that is done.") from None
-        yield
+        yield lock
+
+
+def _restore(config: Config, given: dict[str, str], lock: IO[str], say: Callable[[str], Any]) -> None:
+    """Nothing of ours runs: work the request, which wants the data folder alone, in a process of its own."""
+    from core.standstill import standing_still
+
+    say("Server and jobs stand still: a backup is being restored, as was asked for in the browser.")
+    fcntl.flock(lock, fcntl.LOCK_UN)
+    try:
+        with standing_still(config):
+            words = [sys.executable, str(ROOT / "run.py"), "restore", "--asked"]
+            child = subprocess.Popen(words, cwd=ROOT, env=given, start_new_session=True, preexec_fn=_die_with_parent)
+            status = child.wait()
+    finally:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        settle(config)
+    say("The backup was restored." if status == 0 else "The restore has failed; the page of backups says why.")
 
 
 class _Keeper:
     """Starts the children, starts again what falls, hands signals on, and stops all in order."""
 
-    def __init__(self, children: list[Child], say: Callable[[str], Any]) -> None:
+    def __init__(
+        self, children: list[Child], say: Callable[[str], Any], asked_still: Callable[[], bool], stand_still: Callable[[], None]
+    ) -> None:  # fmt: skip
         self.children, self.say = children, say
+        self.asked_still, self.stand_still = asked_still, stand_still
         self.asked: list[int] = []
 
     def run(self, greet: Callable[[], bool]) -> int:
@@ -169,6 +197,12 @@ class _Keeper:
                     if number != signal.SIGHUP:
                         break
                     self._reload()
+                if self.asked_still():
+                    self._stop()
+                    self.stand_still()
+                    greeted = False
+                    for one in self.children:
+                        one.start()
                 if not greeted:
                     greeted = greet()
                 if (ended := self._look()) is not None:
@@ -176,11 +210,14 @@ class _Keeper:
                     break
                 time.sleep(0.05 if not greeted else 0.5)
         finally:
-            for one in self.children:
-                one.tell(signal.SIGTERM)
-            for one in self.children:
-                one.stop(GRACE_SECONDS + 5)
+            self._stop()
         return status
+
+    def _stop(self) -> None:
+        for one in self.children:
+            one.tell(signal.SIGTERM)
+        for one in self.children:
+            one.stop(GRACE_SECONDS + 5)
 
     def _ask(self, number: int, _frame: FrameType | None) -> None:
         self.asked.append(number)

@@ -5,6 +5,7 @@ from core import (  # noqa: F401
     account_requests,
     addons,
     api_keys,
+    backup_jobs,
     custom,
     custom_jobs,
     file_jobs,

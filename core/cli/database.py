@@ -31,28 +31,37 @@ def commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     backup = add(
         "backup",
         "write everything into one file: all tables, files, the installation's key; works while the server runs",
-        "  run.py backup                            into data/backups, named by date and time\n  run.py backup /backups/today.zip",
+        "  run.py backup                            into data/backups, named by date and time\n  run.py backup /backups/today.zip\n"
+        "  run.py backup --encrypt                  locked with a passphrase: it is asked for, or read from\n"
+        "                                           MORTISE_BACKUP_PASSPHRASE or the file MORTISE_BACKUP_PASSPHRASE_FILE",
     )
     backup.add_argument("file", nargs="?", type=Path, help="the zip file to write; it must not exist yet")
+    backup.add_argument("--encrypt", action="store_true", help="lock the file with a passphrase; nobody can read it without")
     backup.set_defaults(run=_backup)
     restore = add(
         "restore",
         "put back what a backup holds, in place of what is there; the server must be stopped",
         "  run.py restore /backups/today.zip        asks before it replaces anything\n"
         "  run.py restore --check today.zip         only look whether the file is whole and fits\n"
+        "The passphrase of a locked file is asked for, or read from MORTISE_BACKUP_PASSPHRASE(_FILE).\n"
         "A backup made on SQLite can be restored on PostgreSQL, and the other way round.",
     )
-    restore.add_argument("file", type=Path, help="a file that run.py backup has written")
+    restore.add_argument("file", nargs="?", type=Path, help="a file that run.py backup has written")
     restore.add_argument("--check", action="store_true", help="change nothing, only say whether it could be restored")
     restore.add_argument("--yes", action="store_true", help="do not ask")
+    restore.add_argument("--asked", action="store_true", help=argparse.SUPPRESS)  # by `run.py serve`, for what was asked in the browser
     restore.set_defaults(run=_restore)
 
 
 def _migrate(chosen: Any) -> int:
+    from sqlalchemy import inspect
+
     from core.cli.house import connected, operator
     from core.context import acting
+    from core.db import db
     from core.first import seed
     from core.migrate import branches, status, upgrade
+    from core.restore import finish
     from core.revisions import make_revision
 
     if not chosen.make:
@@ -74,6 +83,8 @@ def _migrate(chosen: Any) -> int:
         if state.sentence:
             say(state.sentence)
         return 0 if state.ok else 1
+    if inspect(db.engine).has_table("core_state") and finish(config):
+        say("A restore that had been interrupted was brought to its end.")
     who = operator()
     who.batch_title = t("Migration")
     made: list[str | None] = []
@@ -104,21 +115,52 @@ def without_tables() -> list[str]:
 
 def _backup(chosen: Any) -> int:
     from core.backup import backup, fresh_name
+    from core.backup_list import LOCKED, note
     from core.cli.house import house
+    from core.journal import write
 
     with house(title="Backup") as config:
-        path = chosen.file or fresh_name(config.data / "backups", "backup", ".zip")
-        told = backup(config, path)
-    print(f"{path}: {told.rows} rows of {told.tables} tables, {told.files} files, {told.size / 1_000_000:.1f} MB.")
+        path = chosen.file or fresh_name(config.data / "backups", "backup", LOCKED if chosen.encrypt else ".zip")
+        told = backup(config, path, passphrase=_passphrase(config, twice=True) if chosen.encrypt else "")
+        note(config, path, told)
+        write("core_backup", 0, "backup", {"file": [None, path.name], "rows": [None, told.rows]})
+    locked = ", locked with the passphrase" if told.locked else ""
+    print(f"{path}: {told.rows} rows of {told.tables} tables, {told.files} files, {told.size / 1_000_000:.1f} MB{locked}.")
     return 0
 
 
+def _passphrase(config: Any, *, twice: bool = False) -> str:
+    """The passphrase from the settings, else as somebody types it; never from the command line, which others can see."""
+    import getpass
+    import sys
+
+    from core.locked_file import good_passphrase
+
+    given = config.backup_passphrase
+    if not given:
+        if not sys.stdin.isatty():
+            raise Stop("Nobody is there to type the passphrase. Give it by MORTISE_BACKUP_PASSPHRASE or MORTISE_BACKUP_PASSPHRASE_FILE.")
+        given = getpass.getpass("Passphrase: ")
+        if twice and getpass.getpass("Once more: ") != given:
+            raise Stop("These were two different passphrases; nothing was written.")
+    return good_passphrase(given) if twice else str(given)
+
+
 def _restore(chosen: Any) -> int:
+    from core.backup_file import inspect_backup
     from core.cli.house import connected
-    from core.restore import inspect_backup, restore
+    from core.locked_file import is_locked
+    from core.restore import restore
+    from core.restore_request import work
 
     config = connected()
-    found = inspect_backup(chosen.file)
+    if chosen.asked:
+        return work(config)
+    if chosen.file is None:
+        raise Stop("Please name the file: run.py restore FILE")
+    locked = chosen.file.is_file() and is_locked(chosen.file)
+    passphrase = _passphrase(config) if locked else ""
+    found = inspect_backup(chosen.file, passphrase)
     print(
         f"{chosen.file}: made {found['made_at']} by version {found['version']}; {sum(found['tables'].values())} rows,"
         f" {found['files']} files. It is whole."
@@ -132,6 +174,6 @@ def _restore(chosen: Any) -> int:
             raise Stop("Nothing was changed: nobody was there to answer. Add --yes to go on without a question.") from None
         if answer.strip().lower() != "yes":
             raise Stop("Nothing was changed.")
-    restore(config, chosen.file, say)
+    restore(config, chosen.file, say, passphrase=passphrase)
     print("Restored. Everybody has to sign in again.")
     return 0

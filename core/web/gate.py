@@ -49,6 +49,8 @@ STAMPED_SECONDS = 365 * 86400
 MOST_JSON_BYTES = 8 * 2**20
 LARGE_UPLOADS = {"imports.upload": LARGEST_FILE + 2**20}
 """Endpoints that take more than ``max_upload_mb``, with the bytes of a whole request: the file, and the form around it."""
+UPLOADED_BACKUP = "backup_pages.upload"
+"""How large this may be is a setting."""
 ADDRESS_IN_DIGITS = re.compile(r"(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:.]+\])", re.IGNORECASE)
 
 csrf = CSRFProtect()
@@ -126,6 +128,9 @@ def enter() -> Response | None:
     who.language = chosen_language(person)
     who.zone = (person.zone if person else None) or setting("firm.zone")
     g.limits = {"tries": setting("sign_in.tries")}
+    if request.endpoint == UPLOADED_BACKUP:
+        # Read now: reading a form may not begin a transaction.
+        g.limits["upload"] = setting("backup.upload_mb") * 2**20 + 2**20
     if person is not None:
         if not g.get("by_token"):
             person = view_as.seen_as(person)
@@ -144,6 +149,8 @@ def enter() -> Response | None:
         view_as.refuse_writing()
         if request.endpoint in LARGE_UPLOADS:
             request.max_content_length = max(LARGE_UPLOADS[request.endpoint], current_app.config["MAX_CONTENT_LENGTH"])
+        if request.endpoint == UPLOADED_BACKUP:
+            request.max_content_length = g.limits["upload"]
         json = request.mimetype == "application/json"
         if json:
             # A value is text or a number; files come by form.

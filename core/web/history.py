@@ -71,6 +71,14 @@ def verb_words() -> dict[str, str]:
         "print": _("printed"),
         "second-factor": _("changed the second factor"),
         "unlock": _("unlocked"),
+        "backup": _("made a backup"),
+        "backup-uploaded": _("uploaded a backup"),
+        "backup-downloaded": _("downloaded a backup"),
+        "backup-deleted": _("deleted a backup"),
+        "backup-passphrase": _("changed the passphrase of backups"),
+        "restore-asked": _("asked for a restore"),
+        "restore": _("restored a backup"),
+        "restore-failed": _("could not restore a backup"),
     }
 
 

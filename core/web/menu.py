@@ -217,6 +217,9 @@ def settings_groups(path: str, whoever: bool = False) -> list[Module]:
                     also="/core_mail/",
                 ),  # fmt: skip
                 Entry(_("Journal"), "/settings/journal", "history", "stone", _("Who changed what, and the way back"), "journal"),
+                Entry(
+                    _("Backups"), "/backups", "database-export", "indigo", _("Make, keep and restore them"), "backup restore", in_bar=False
+                ) if rights().level == "system_administrator" else None,
             ],
         ),
     ]

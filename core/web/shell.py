@@ -257,6 +257,7 @@ def register(app: Flask) -> None:
     from core.web import core_views, why_menu  # noqa: F401 - views of people, roles and rights; a further page of “Why?”
     from core.web.account_pages import account_pages
     from core.web.again import again
+    from core.web.backup_pages import backup_pages
     from core.web.bulk_pages import bulk_pages
     from core.web.export_pages import exports
     from core.web.factor_pages import factor_pages
@@ -284,7 +285,7 @@ def register(app: Flask) -> None:
     app.jinja_env.globals.update(asset=asset, icon=icon, csrf_input=csrf_input)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     of_rights = (share_pages, right_pages, why_pages, view_as)
-    of_files = (job_pages, exports, imports)
+    of_files = (job_pages, exports, imports, backup_pages)
     of_records = (bulk_pages, past_pages, trash_pages, screens)
     of_accounts = (again, people_pages, account_pages, key_pages, factor_pages, lock_pages, mail_pages, request_pages)
     for blueprint in (pages, *of_accounts, find_page, notification_pages, news_pages, settings_pages, *of_files, *of_rights, *of_records):

@@ -123,6 +123,10 @@ AUDIENCES: dict[str, str] = {
     **dict.fromkeys(("request_pages.waiting", "request_pages.answer", "request_pages.answer_over_rest"), ADMINISTRATOR),
     **dict.fromkeys(("mail_pages.settings", "mail_pages.test", "mail_pages.password_link"), ADMINISTRATOR),
     "mail_pages.save": HIGHEST, "settings.journal_remove": HIGHEST, "settings.journal_months": HIGHEST, "settings.journal_reads": HIGHEST,
+    **{f"backup_pages.{name}": HIGHEST for name in (
+        "listing", "make", "settings", "download", "ask_to_delete", "delete", "upload", "restore_page", "check", "restore", "restoring",
+        "read",
+    )},
     **dict.fromkeys(("account_pages.sign_out", "account_pages.online", "key_pages.take_away", "view_as.begin"), ADMINISTRATOR),
     **dict.fromkeys(("right_pages.role_rights", "right_pages.copy_rights", "why.effective", "signin.setup"), ADMINISTRATOR),
 }
