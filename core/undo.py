@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Date, DateTime, Numeric, exists, func, insert, inspect, select, update
+from sqlalchemy import Date, DateTime, Numeric, exists, insert, inspect, select, update
 
 from core.context import acting, actor, now, system
 from core.db import db
@@ -312,7 +312,7 @@ class _Work:
             record = records.get((row.model, row.record_id))
             if record is None or inspect(record).deleted or record in db.session.deleted:
                 continue
-            if touched.get((row.model, row.record_id), 0) > row.id:
+            if (row.model, row.record_id) in touched:
                 self.clash(row, "", _("The record was changed since it was made; it stays."))
             else:
                 going.append((row, record))
@@ -337,18 +337,35 @@ class _Work:
         also = [one for one in doomed if id(one) not in gone] + [one for one, _link in (*cleared, *blocking)]
         return any((type(one).__tablename__, one.id) not in lot for one in also)
 
-    def touched_since(self, rows: list[Any]) -> dict[tuple[str, int], int]:
-        """{(table, id): journal row} of the last change of these records by anybody else; an earlier undo of the batch is no such."""
-        found: dict[tuple[str, int], int] = {}
+    def touched_since(self, rows: list[Any]) -> set[tuple[str, int]]:
+        """(table, id) of records that anybody else has changed since these rows, and that are not as the batch had left them.
+
+        What was changed and taken back again is no change; an earlier undo of the batch itself is none either.
+        """
+        made = {(row.model, row.record_id): row.id for row in rows}
+        was: dict[tuple[str, int], dict[str, Any]] = {}
+        found: set[tuple[str, int]] = set()
         own = self.undone_and_redone()
         for table in {row.model for row in rows}:
-            ids = sorted({row.record_id for row in rows if row.model == table})
+            ids, fields = sorted({row.record_id for row in rows if row.model == table}), models()[table].__fields__
             for start in range(0, len(ids), CHUNK):
-                since = select(journal.c.record_id, func.max(journal.c.id)).where(
+                since = select(journal.c.id, journal.c.record_id, journal.c.changes, journal.c.digest).where(
                     journal.c.model == table, journal.c.record_id.in_(ids[start : start + CHUNK]),
-                    journal.c.batch_id.not_in(own), journal.c.verb.in_(["edit", "delete"]),
+                    journal.c.batch_id.not_in(own), journal.c.verb == "edit",
                 )  # fmt: skip
-                found |= {(table, one): last for one, last in db.session.execute(since.group_by(journal.c.record_id))}
+                now: dict[tuple[str, int], dict[str, Any]] = {}
+                for row in db.session.execute(since.order_by(journal.c.id)):
+                    where = (table, row.record_id)
+                    if row.id <= made[where]:
+                        continue
+                    for name, (old, new) in json.loads(row.changes).items():
+                        was.setdefault(where, {}).setdefault(name, old)
+                        now.setdefault(where, {})[name] = new
+                        if name in fields and fields[name].sensitive:
+                            found.add(where)  # the journal does not tell what it is now
+                    if row.digest is not None:
+                        found.add(where)
+                found |= {where for where, values in now.items() if values != was[where]}
         return found
 
     def undone_and_redone(self) -> list[int]:

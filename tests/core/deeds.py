@@ -201,6 +201,8 @@ class World:
 
 
 DEEDS = [name for name in vars(World) if not name.startswith("_") and name not in ("do", "one", "log", "people", "acting_as")]
+DEEDS += ["import_a_file", "change_many_by_a_job", "change"]
+"""What is drawn more often than the others."""
 
 
 def taken_back(since: int) -> list[str]:

@@ -9,7 +9,7 @@ from core.db import db
 from core.errors import Problem
 from core.job_list import cancel, try_again
 from core.jobs import core_job
-from core.journal import batches
+from core.journal import batch, batch_id, batches
 from core.model import model_of
 from core.records import records
 from core.testing import both_databases
@@ -68,3 +68,19 @@ def test_what_was_undone_brought_back_and_undone_once_more_is_gone(app):
     assert (again.count, again.clashes, count()) == (2, [], 2)
     last = undo(made.batch_id)
     assert (last.count, last.clashes, count()) == (2, [], 0)
+
+
+@both_databases
+def test_what_others_changed_and_took_back_again_does_not_stand_in_the_way(app):
+    """Made, changed, the change undone: it is as it was made, so the making can be undone as well."""
+    made = ran(sent([["name"], ["one"]]))
+    client = records(model_of("crm_client"))
+    with batch("An edit"):
+        client.edit(client.get(everything()[0]["id"]), {"name": "another"})
+        edited = batch_id()
+    with pytest.raises(Problem, match="all of it has been changed since"):
+        undo(made.batch_id)
+    undo(edited)
+    db.session.commit()
+    again = undo(made.batch_id)
+    assert (again.count, again.clashes, count()) == (1, [], 0)
