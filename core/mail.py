@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from markupsafe import Markup, escape
-from sqlalchemy import ForeignKey, Index, Integer, Text, insert, select
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, Text, insert, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.context import acting, actor, now
@@ -85,6 +85,8 @@ class MailBody(FabModel):
     """JSON: ``[[name, hash, media type], …]``."""
     link_id: Mapped[int | None] = mapped_column(Integer, nullable=True, index=True)
     """The secret link that is put in at the place of `LINK`."""
+    batch_id: Mapped[int | None] = mapped_column(BigInteger().with_variant(Integer(), "sqlite"), nullable=True, index=True)
+    """The change that it tells of; undone before the mail has left, it is withdrawn."""
 
 
 mails, bodies = Mail.__table__, MailBody.__table__
@@ -143,6 +145,7 @@ def send(
     connection = db.session.connection()
     number = int(connection.execute(insert(mails).values(values).returning(mails.c.id)).scalar_one())
     kept = {"mail_id": number, "language": language, "text": text, "html": html, "files": json.dumps(attached), "link_id": secret_link}
+    kept["batch_id"] = who.memo.get("batch_id")
     connection.execute(insert(bodies).values(kept))
     from core.mail_jobs import deliver
 
@@ -201,7 +204,7 @@ def as_html(letter: Letter, language: str, secret: bool) -> str:
     return str(
         Markup(
             '<!doctype html><html lang="{}"><head><meta charset="utf-8"><title>{}</title></head><body style="color:#1c2b30;'
-            'font:16px/1.6 system-ui,\'PingFang SC\',\'Microsoft YaHei\',sans-serif;margin:0 auto;max-width:600px;padding:24px">{}{}'
+            "font:16px/1.6 system-ui,'PingFang SC','Microsoft YaHei',sans-serif;margin:0 auto;max-width:600px;padding:24px\">{}{}"
             '<p style="border-top:1px solid #d8e0e2;color:#5b6b70;font-size:13px;margin-top:32px;padding-top:12px">{}</p></body></html>\n'
         ).format(language.replace("_", "-"), one_line(letter.subject), paragraphs, button, one_line(setting("firm.name")))
     )

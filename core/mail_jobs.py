@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 
 from core import journal
 from core.context import actor, now
@@ -108,6 +108,25 @@ def cancel_mail(mail: Any) -> None:
     if not db.session.connection().execute(waits.values(values)).rowcount:
         raise Conflict(_("This mail does not wait any more."))
     journal.write("core_mail", mail.id, "mail-cancel", {})
+
+
+def withdraw_mails(batch_id: int, *, all_undone: bool) -> tuple[int, int]:
+    """Of a change that was undone stop the mails that have not left; returns how many were stopped, and how many had left already.
+
+    What was undone in part only (``all_undone`` is False) still tells something true, and goes. One that is being handed over this
+    moment may still arrive.
+    """
+    connection = db.session.connection()
+    told = select(bodies.c.mail_id).where(bodies.c.batch_id == batch_id).scalar_subquery()
+    left = connection.execute(select(func.count()).where(mails.c.id.in_(told), mails.c.state == "sent")).scalar_one()
+    if not all_undone:
+        return 0, left
+    waits = update(mails).where(mails.c.id.in_(told), mails.c.state == "waiting").returning(mails.c.id)
+    values = {"state": "cancelled", "next_at": None, "changed_at": now(), "changed_by_id": actor().user_id}
+    stopped = connection.execute(waits.values(values)).scalars().all()
+    if stopped:
+        journal.write_many([("core_mail", one, "mail-cancel", {}, None) for one in stopped])
+    return len(stopped), left
 
 
 def shown_text(mail: Mail) -> str | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from sqlalchemy import bindparam, literal_column, select, text, update
+from sqlalchemy import bindparam, literal_column, select, update
 
-from core.db import db
+from core.db import TURN_OF_SEALS, db
 from core.journal import canonical, journal
 
 
@@ -17,8 +17,7 @@ def seal(limit: int = 5000) -> int:
     PostgreSQL commits ids out of order, so rows of transactions that may still be open are left for the next time.
     """
     session = db.session()
-    if not db.is_sqlite:
-        session.execute(text("SELECT pg_advisory_xact_lock(7216001)"))
+    db.one_at_a_time(TURN_OF_SEALS)
     query = select(journal).where(journal.c.seal.is_(None)).order_by(journal.c.id).limit(limit)
     if not db.is_sqlite:
         query = query.where(journal.c.tx < literal_column("pg_snapshot_xmin(pg_current_snapshot())::text::bigint"))

@@ -47,6 +47,10 @@ class Undone:
     count: int = 0
     """Records brought back to what they were."""
     clashes: list[Clash] = field(default_factory=list)
+    withdrawn: int = 0
+    """Mails that told of it and had not left yet; they do not go any more."""
+    left: int = 0
+    """Mails that told of it and have left the house: no undo reaches them."""
 
 
 def may_undo(batch: Any) -> Verdict:
@@ -100,8 +104,12 @@ def undo(batch_id: int) -> Undone:
 
     Raises `Missing`, `Refused`, and `Conflict` when it was undone already or nothing of it can be undone.
     """
+    from core.mail_jobs import withdraw_mails
+
     batch = undoable(batch_id)
     rows = db.session.execute(select(journal).where(journal.c.batch_id == batch_id).order_by(journal.c.id.desc())).all()
+    if rows and not any(row.verb in ("create", "edit", "delete") for row in rows):
+        raise Conflict(_("This changed no record: what it did has left the house, or is over. There is nothing to undo."))
     title = _("Undo: %(title)s", title=batch.title or f"#{batch_id}")[:200]
     with acting(replace(actor(), batch_title=title, memo={"undoes": batch_id})), system("undo"):
         own = _own_batch(batch_id)
@@ -112,6 +120,7 @@ def undo(batch_id: int) -> Undone:
         db.session.execute(update(batches).where(batches.c.id == batch_id).values(undone_by=own))
         if batch.undoes is not None:
             db.session.execute(update(batches).where(batches.c.id == batch.undoes).values(undone_by=None))
+        work.result.withdrawn, work.result.left = withdraw_mails(batch_id, all_undone=not work.result.clashes)
     return work.result
 
 

@@ -11,6 +11,7 @@ from core.db import db
 from core.i18n import ngettext
 from core.jobs import RESULT, cancelled, checkpoint, core_job, describe, job, leave_result, progress
 from core.journal import batches, journal, undone
+from core.mail_jobs import withdraw_mails
 from core.undo import mark_undone, new_undo_batch, undo_part, undoable
 
 AT_ONCE = 500
@@ -84,7 +85,8 @@ def undo_large(batch_id: int) -> None:
         if top is None:
             if batch.undoes is not None:
                 mark_undone(batch.undoes, None)
-            leave_result(sentence=told(state["count"], state["clashes"]), batch=state["own"])
+            mails = withdraw_mails(batch_id, all_undone=not state["clashes"])
+            leave_result(sentence=told(state["count"], state["clashes"], *mails), batch=state["own"])
             checkpoint(**state, over=True)
             return
         # A whole transaction of then at a time: inside it, what belongs together may stand in any order.
@@ -102,11 +104,19 @@ def undo_large(batch_id: int) -> None:
         mark_undone(batch_id, None)
 
 
-def told(count: int, clashes: int) -> str:
-    """What an undo did, in a sentence."""
+def told(count: int, clashes: int, withdrawn: int = 0, left: int = 0) -> str:
+    """What an undo did, and what of it has left the house for good, in sentences."""
     sentence = ngettext("%(count)s record is as it was.", "%(count)s records are as they were.", count)
     if clashes:
         sentence += " " + ngettext(
             "%(count)s thing had been changed since and stays.", "%(count)s things had been changed since and stay.", clashes
+        )
+    if withdrawn:
+        sentence += " " + ngettext(
+            "%(count)s mail about it had not left and is withdrawn.", "%(count)s mails about it had not left and are withdrawn.", withdrawn
+        )
+    if left:
+        sentence += " " + ngettext(
+            "%(count)s mail about it was sent; that cannot be undone.", "%(count)s mails about it were sent; that cannot be undone.", left
         )
     return sentence

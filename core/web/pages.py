@@ -59,7 +59,7 @@ def take_back(batch_id: int) -> Response:
     except Conflict as problem:
         say(problem.sentence, icon="alert-triangle")
         return redirect(back)
-    say(told(done.count, len(done.clashes)), icon="arrow-back-up")
+    say(told(done.count, len(done.clashes), done.withdrawn, done.left), icon="arrow-back-up")
     return redirect(_still_there(back))
 
 

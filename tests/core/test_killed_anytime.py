@@ -1,4 +1,4 @@
-"""The job process is killed at a random moment of an import, a change of many and its undo: the house is whole, and whoever goes on ends it."""
+"""The job process killed at a random moment of an import, a change of many and their undo: the house is whole, the next one goes on."""
 
 from __future__ import annotations
 

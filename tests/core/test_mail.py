@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, text
 
+from core import journal as journal_module
 from core import mail
 from core.context import Actor, acting
 from core.db import db
@@ -16,9 +17,11 @@ from core.errors import Invalid
 from core.files import store
 from core.i18n import gettext as _
 from core.jobs import run_jobs
-from core.journal import journal
+from core.journal import batch, batch_id, journal
 from core.mail import Letter, bodies, mails
 from core.mail_jobs import PAUSES, forget_old_mails, pick_up_mails
+from core.model import model_of
+from core.records import records
 from core.secret_box import kept_secret, seal, table, unseal
 from core.settings import Setting, set_setting
 from core.testing import both_databases
@@ -240,10 +243,10 @@ def test_only_a_system_administrator_says_where_mail_goes(app, login_as, api_as)
     set_up(1)
     (number,) = db.session.execute(select(Setting.id).where(Setting.key == "mail.host")).scalars()
     api = api_as("boss")
-    assert api.put(f"/api/v1/core_setting/{number}", json={"value": "\"evil.test\""}).status_code == 403
+    assert api.put(f"/api/v1/core_setting/{number}", json={"value": '"evil.test"'}).status_code == 403
     assert api.delete(f"/api/v1/core_setting/{number}").status_code == 403
     chief = api_as("chief", level="system_administrator")
-    assert chief.put(f"/api/v1/core_setting/{number}", json={"value": "\"new.test\""}).status_code == 200
+    assert chief.put(f"/api/v1/core_setting/{number}", json={"value": '"new.test"'}).status_code == 200
     assert login_as("li").get("/settings/mail").status_code == 403
     assert login_as("li").post("/settings/mail/test").status_code == 403
 
@@ -329,3 +332,36 @@ def test_what_was_taken_stays_taken_when_the_farewell_fails(box, create_user, mo
     number = send(create_user("li"))
     work()
     assert row(number).state == "sent" and len(box.taken) == 1
+
+
+@both_databases
+def test_a_mail_is_withdrawn_with_what_it_tells_of_and_one_that_has_left_is_told(box, login_as, create_user):
+    chief, li = login_as("chief", level="administrator"), create_user("li")
+    client, found = records(model_of("crm_client")), []
+    for name in ("first", "second", "third"):
+        with batch(f"Made {name}"):
+            made = client.create({"name": name})
+            found.append((batch_id(), mail.send(li, letter), made.id))
+        db.session.commit()
+        if name == "first":
+            work()
+    answers = [chief.post(f"/undo/{number}", follow_redirects=True).text for number, _mail, _client in found[:2]]
+    assert "1 mail about it was sent; that cannot be undone." in answers[0] and "withdrawn" not in answers[0]
+    assert "1 mail about it had not left and is withdrawn." in answers[1]
+    assert [row(one).state for _batch, one, _client in found] == ["sent", "cancelled", "waiting"]
+    # What cannot be undone is still true, and so its mail goes.
+    with batch("Changed since"):
+        client.edit(client.get(found[2][2]), {"name": "changed"})
+    db.session.commit()
+    assert "Nothing was undone" in chief.post(f"/undo/{found[2][0]}", follow_redirects=True).text
+    assert row(found[2][1]).state == "waiting"
+    work()
+    assert len(box.taken) == 2 and row(found[2][1]).state == "sent"
+
+
+def test_what_only_left_the_house_is_not_undone(login_as):
+    with batch("A list was exported"):
+        journal_module.write("crm_client", 0, "export", {"count": 3})
+        number = batch_id()
+    answer = login_as("chief", level="administrator").post(f"/undo/{number}", follow_redirects=True)
+    assert "what it did has left the house" in answer.text

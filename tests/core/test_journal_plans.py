@@ -1,0 +1,102 @@
+"""Each usual question to the journal is answered from an index: the database's own plan names no walk through the whole table."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, timedelta
+
+import pytest
+from sqlalchemy import event, insert, text
+
+from core.context import Actor, acting
+from core.db import db
+from core.journal import RARE, batches, history, journal
+from core.journal_keep import check, removable
+from core.journal_query import Question, batches_of, rows_of
+from core.model import model_of
+from core.past import moments
+from core.testing import both_databases
+from tests.core.test_journal_keep import seal_all
+
+ROWS, A_BATCH = 8_000, 4
+SCANS = re.compile(r"Seq Scan on core_journal|SCAN core_journal(?! USING)")
+QUESTIONS = {
+    "person": Question(person=7),
+    "time": Question(since=date(2030, 3, 1), until=date(2030, 3, 2)),
+    "door": Question(door="command line"),
+    "verb": Question(verb="sign-in"),
+    "batch": Question(batch=1100),
+    "model": Question(model="crm_case"),
+    "record": Question(model="crm_client", record=77),
+    "field": Question(model="crm_case", field="name"),
+    "value": Question(model="crm_case", field="name", value="12345"),
+}
+
+
+@pytest.fixture
+def large(app):
+    """Rows as a house makes them: nearly all by screens on clients, a few rare ones among them; sealed."""
+    begin = datetime(2030, 1, 1)
+    db.session.execute(
+        insert(batches), [{"id": one + 1001, "at": begin + timedelta(minutes=30 * one), "door": "screen"} for one in range(ROWS // A_BATCH)]
+    )
+    rows = []
+    for number in range(ROWS):
+        rare = number % 400 == 399
+        rows.append({
+            "tx": 1, "batch_id": number // A_BATCH + 1001, "at": begin + timedelta(minutes=30 * (number // A_BATCH)),
+            "record_id": number % 5000,
+            "user_id": 7 if rare else number % 3, "door": "command line" if rare else "screen",
+            "model": "crm_case" if rare else "crm_client",
+            "verb": "sign-in" if rare else "edit", "changes": f'{{"name":["a{number}","b"]}}',
+        })  # fmt: skip
+    db.session.execute(insert(journal), rows)
+    db.session.commit()
+    seal_all()
+    db.session.execute(text("ANALYZE"))
+    db.session.commit()
+
+
+def plans(ask) -> list[str]:
+    """The plans of the statements on the journal that ``ask`` sends."""
+    sent: list[tuple[str, object]] = []
+
+    def keep(_connection, _cursor, statement, values, *_more) -> None:
+        if statement.lstrip().startswith("SELECT") and "core_journal" in statement:
+            sent.append((statement, values))
+
+    event.listen(db.engine, "before_cursor_execute", keep)
+    try:
+        ask()
+    finally:
+        event.remove(db.engine, "before_cursor_execute", keep)
+    explain = "EXPLAIN QUERY PLAN " if db.is_sqlite else "EXPLAIN "
+    connection = db.session.connection()
+    return ["\n".join(str(row[-1]) for row in connection.exec_driver_sql(explain + one, values).all()) for one, values in sent]
+
+
+@both_databases
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_a_question_is_answered_from_an_index(large, name):
+    with acting(Actor(system=True)):
+        for found in (plans(lambda: batches_of(QUESTIONS[name], None, 31)), plans(lambda: list(rows_of(QUESTIONS[name], None, 50)))):
+            assert found and not [one for one in found if SCANS.search(one)], found
+
+
+@both_databases
+def test_history_past_check_and_removal_are_answered_from_an_index(large):
+    with acting(Actor(system=True)):
+        client = model_of("crm_client")
+        for ask in (lambda: history(client, 77), lambda: moments(client, 77), lambda: removable(datetime(2030, 1, 5)), check):
+            found = plans(ask)
+            assert found and not [one for one in found if SCANS.search(one)], found
+
+
+@both_databases
+def test_a_plan_without_its_index_is_seen(large):
+    """The measure itself can fail: without the index of doors the same question walks through the table."""
+    for name in ("ix_core_journal_door", "ix_core_journal_model_batch"):
+        db.session.execute(text(f"DROP INDEX {name}"))
+    db.session.commit()
+    where = journal.select().where(journal.c.door == "command line", RARE["door"])
+    assert any(SCANS.search(one) for one in plans(lambda: db.session.execute(where).all()))
