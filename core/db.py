@@ -197,7 +197,7 @@ def _begin_read_only(session: Session, _transaction: Any, connection: Connection
 db = Database()
 
 TURN_OF_PEOPLE, TURN_OF_POSTS, TURN_OF_SEALS = 7216, 7217, 7218
-"""What takes turns on PostgreSQL: rights, levels, superiors and departments, judged by all of them; the posts of one person; the chain of seals."""
+"""What takes turns on PostgreSQL: rights, levels, superiors, departments, judged by all of them; one person's posts; the chain of seals."""
 
 
 def among(column: Any, values: Iterable[Any]) -> ColumnElement[bool]:
