@@ -67,13 +67,13 @@ def end(response: Response) -> None:
         # A file is fetched again by whoever asks again; a page that only shows or asks something has done nothing.
         release(key)
         return
-    headers = {name: response.headers[name] for name in ("Content-Type", "Location") if name in response.headers}
+    headers = {name: response.headers[name] for name in ("Content-Type", "Location", "ETag") if name in response.headers}
     # What a page showed is not kept: it may be old when it is asked for again.
     keep(key, asked, Answer(response.status_code, headers, "" if page else response.get_data(as_text=True)))
 
 
 def _asked() -> str:
-    return digest(request.method, request.full_path, _body())
+    return digest(request.method, request.full_path, request.headers.get("If-Match", ""), _body())
 
 
 def _standing() -> str:
