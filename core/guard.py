@@ -29,7 +29,7 @@ def _filter_reads(state: ORMExecuteState) -> None:
         return
     if not state.is_select or state.is_column_load or options.get("mortise_rules") is False or actor().system:
         return
-    classes = _classes_in(state.statement)
+    classes = options.get("mortise_models") or _classes_in(state.statement)
     if not classes:
         return
     mine = rights()

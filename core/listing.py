@@ -274,8 +274,8 @@ def _unruled(model: Any, steps: list[Step], where: list[Any], sorting: list[Any]
     keys = zip(steps, _keys(steps)[0], strict=True)
     query = select(table.c.id.label("id"), *(table.c[one.expression.key].label(name) for one, name in keys))
     # In a CASE the shared records are collected once, and looked up for the rows in order; else all of them might be fetched and sorted.
-    shared = case((table.c.id.in_(rights().much_shared(model)), true()), else_=false())
-    asked = [shared if _among_many(one) else one for one in where]
+    many = rights().much_shared(model)
+    asked = [case((table.c.id.in_(many), true()), else_=false()) if many is not None and _among_many(one) else one for one in where]
     return query.where(*(bare(one) for one in asked)).order_by(*(bare(one) for one in sorting)).limit(limit + 1)
 
 
@@ -312,7 +312,8 @@ def _walk(
         return _led(query, model) if led else query
     inner = select(model.id.label("id"), *keys).where(*where).order_by(*sorting).limit(window or limit + 1)
     walks = [inner.where(*limb) for limb in limbs]
-    if not db.is_sqlite and asked.within == ALONE and not asked.conditions and asked.hits is None and _bare(steps):
+    unruled = not db.is_sqlite and asked.within == ALONE and not asked.conditions and asked.hits is None and _bare(steps)
+    if unruled:
         walks = [_unruled(model, steps, [*where, *limb], sorting, limit) for limb in limbs]
     near = (walks[0] if len(walks) == 1 else union_all(*(select(one.subquery()) for one in walks))).subquery()
 
@@ -327,4 +328,7 @@ def _walk(
     if window and asked.hits is not None:
         query = query.where(asked.hits.each(near.c.id), *asked.hits.visible)
     query = query.order_by(*outer()).limit(limit + 1)
+    if unruled:
+        # The guard need not look for them: going through so long a statement takes as long as running it.
+        query = query.execution_options(mortise_models=frozenset({model}))
     return _led(query, model) if led else query

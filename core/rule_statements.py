@@ -58,10 +58,15 @@ def statements() -> tuple[Any, Any]:
         select(literal("p"), pr.c.user_id, pr.c.model, pr.c.verb, pr.c.scopes, pr.c.denied, pr.c.id).where(
             pr.c.user_id == me, or_(pr.c.until.is_(None), pr.c.until > bindparam("moment"))
         ),
-        # Of too many to be named one row says so.
+        # Of too many to be named a row for each holder says so.
         select(literal("s"), given.c.record_id, given.c.model, given.c.access, literal(""), literal(False), literal(0)).where(
             number <= bindparam("most")
         ),
-        select(literal("m"), literal(0), *(literal("") for _word in "123"), literal(False), literal(0)).where(number > bindparam("most")),
+        *(
+            select(literal("m"), literal(place), *(literal("") for _word in "123"), literal(False), literal(0)).where(
+                number > bindparam("most"), some.where(holder).exists()
+            )
+            for place, holder in enumerate(holders)
+        ),
     )
     return places, rows

@@ -65,7 +65,7 @@ class Rights:
         self._personal: dict[tuple[str, str], list[tuple[bool, set[str], int]]] = {}
         self._grants: dict[tuple[str, str], Grant] = {}
         self._shared: dict[str, set[tuple[int, str]]] = {}
-        self._much_shared = False
+        self._holding: set[int] = set()  # whose shares (`_holders`) there are, where they are too many to be named
         self._teammates: set[int] | None = None
         self._branches: dict[tuple[type, str, bool], list[Any] | None] = {}
         self._readers: dict[str, list[tuple[int, list[Any]]]] = {}
@@ -123,7 +123,7 @@ class Rights:
             elif kind == "s":
                 self._shared.setdefault(model, set()).add((owner, word))
             elif kind == "m":
-                self._much_shared = True
+                self._holding.add(owner)
             elif kind == "f":
                 self._field_rows[model, owner, word] = text
             else:
@@ -189,7 +189,7 @@ class Rights:
         With ``each`` they are to be asked of rows that other conditions have found: many shares are then looked up row by row,
         where otherwise the database would collect all of them first.
         """
-        key = model, verb, each and self._much_shared
+        key = model, verb, each and bool(self._holding)
         if key not in self._branches:
             self._branches[key] = self._make_branches(*key)
         return self._branches[key]
@@ -219,7 +219,7 @@ class Rights:
                 return None
             found.append(getattr(model, link.key).in_(select(parent.__table__.c.id).where(above)))
         if grant.shared:
-            if self._much_shared:
+            if self._holding:
                 shared = self._shared_ids(model, verb)
                 found.append(shared.where(Share.__table__.c.record_id == model.id).exists() if each else model.id.in_(shared))
             elif ids := self._few_shared(model, verb):
@@ -229,9 +229,10 @@ class Rights:
     def much_shared(self, model: type, verb: str = "read") -> Any:
         """The ids of the records that are shared with the person, as a query, where they are too many to be named; else None."""
         grant = self.grant(model, verb)
-        many = self._much_shared and grant.shared and not ("all" in grant.scopes or (model.open_to_team and grant.scopes))
-        # Each holder by itself, so that each is read from its own index.
-        return union_all(*(self._shared_ids(model, verb, [one]) for one in self._holders())) if many else None
+        many = self._holding and grant.shared and not ("all" in grant.scopes or (model.open_to_team and grant.scopes))
+        # Each holder that has any by itself, so that each is read from its own index.
+        parts = [self._shared_ids(model, verb, [one]) for place, one in self._holders() if place in self._holding] if many else []
+        return union_all(*parts) if len(parts) > 1 else next(iter(parts), None)
 
     def _few_shared(self, model: type, verb: str) -> set[int]:
         return {record_id for record_id, access in self._shared.get(model.__tablename__, ()) if verb == "read" or access == "edit"}
@@ -239,16 +240,16 @@ class Rights:
     def _shared_ids(self, model: type, verb: str, holders: list[Any] | None = None) -> Any:
         share = Share.__table__
         lasting = or_(share.c.until.is_(None), share.c.until > now())
-        where = [share.c.model == model.__tablename__, or_(*(holders or self._holders())), lasting]
+        where = [share.c.model == model.__tablename__, or_(*(holders or [one for _place, one in self._holders()])), lasting]
         if verb != "read":
             where.append(share.c.access == "edit")
         return select(share.c.record_id).where(*where)
 
-    def _holders(self) -> list[Any]:
-        """Conditions of the shares that are the person's: given to him, to his departments, to his teams."""
-        share = Share.__table__
-        several = (share.c.department_id, self.departments), (share.c.team_id, self.teams)
-        return [share.c.user_id == self.user_id, *(column.in_(sorted(ids)) for column, ids in several if ids)]
+    def _holders(self) -> list[tuple[int, Any]]:
+        """Conditions of the shares that are the person's: (0, given to him), (1, to his departments), (2, to his teams)."""
+        names = Share.__table__.c
+        several = (1, names.department_id, self.departments), (2, names.team_id, self.teams)
+        return [(0, names.user_id == self.user_id), *((place, column.in_(sorted(ids))) for place, column, ids in several if ids)]
 
     def row_filter(self, model: type, verb: str = "read", *, each: bool = False) -> Any:
         """One SQL expression for the rows within reach: None for “all”, ``false()`` for “none”; ``each`` as in `branches`."""
@@ -296,7 +297,7 @@ class Rights:
             fresh = getattr(record, link.name, None) if parent_id is None and record.id is None else None
             if self._reaches(link.target, parent_id, ABOVE.get(verb, "edit")) or (fresh is not None and self.covers(fresh, "read")):
                 yield "parent", "parent"
-        if grant.shared and record.id is not None and (self._much_shared or record.id in self._few_shared(model, verb)):
+        if grant.shared and record.id is not None and (self._holding or record.id in self._few_shared(model, verb)):
             shared = self._shared_ids(model, verb).where(Share.__table__.c.record_id == record.id).limit(1)
             if db.session.execute(shared, execution_options=QUIET).first():
                 yield "share", "share"
@@ -437,8 +438,7 @@ def visible_ids(model: type, ids: Iterable[int]) -> set[int]:
     wanted = {one for one in ids if one is not None}
     who = actor()
     known: set[int] = who.memo.setdefault(("visible", model_key(model), who.system), set())
-    missing = wanted - known
-    if missing:
+    if missing := wanted - known:
         table = model.__table__
         where = [table.c.id.in_(sorted(missing))]
         if not who.system:

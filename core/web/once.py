@@ -19,8 +19,8 @@ from core.rules import rights
 FIELD = "_once"
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
-READING = {"exports.ask", "exports.write"}
-"""Endpoints that are posted to and only read; on SQLite they must not hold up those who write."""
+READING = {"exports.ask", "exports.write", "backup_pages.upload", "backup_pages.check"}
+"""Endpoints that are posted to and read for long; on SQLite they must not hold up those who write."""
 AT_THE_DOOR = {"signin", "again"}
 """Blueprints that write sessions in transactions of their own, which would wait for ours."""
 
