@@ -142,7 +142,7 @@ def upload() -> Any:
     """Bring a backup from one's own computer; it is then checked and restored like the others."""
     given = request.files.get("file")
     if given is None or not given.filename:
-        return drawn("backups.html", _page({}, {"upload": _("Please choose a file first.")}), 400)
+        return drawn("backups.html", _page({}, {"upload": _("Please choose a file first.")}), 422)
     given.stream.seek(0, os.SEEK_END)
     size = given.stream.tell()
     given.stream.seek(0)

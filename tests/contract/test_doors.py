@@ -17,7 +17,7 @@ from core.web.views import view_of
 from tests.contract.addresses import pages, posts, resources, typed
 from tests.contract.values import fill, make, value, values
 
-SCREENS = {"listing", "columns", "new", "form", "delete", "bulk", "related", "history", "lookup", "rows"}
+SCREENS = {"listing", "columns", "new", "form", "delete", "bulk", "related", "history", "lookup", "rows", "printed", "list_printed"}
 """Every address of the generic screens; a new one has to be tried here too."""
 
 
@@ -50,6 +50,7 @@ def test_every_screen_answers_an_administrator(addon, its_models, ids, chief):
         assert chief.get(f"/{table}/new").status_code == (200 if view_of(model).may_create else 403)
         assert chief.post(f"/{table}/_columns", data={"columns": list(model.__fields__)[:2]}).status_code == 302
         assert chief.post(f"/{table}/_bulk", data={"action": "nothing", "ids": ids[table]}).status_code == 404
+        assert [chief.post(f"/{table}/{one}_printed").status_code for one in ("", f"{ids[table][0]}/")] == [200, 200]
         answer = chief.post(f"/{table}/_edit", data={"_ids": ids[table]})
         assert answer.status_code == (200 if may_edit_many(view_of(model)) else 403), (table, answer.status_code)
 

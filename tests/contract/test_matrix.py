@@ -320,7 +320,7 @@ def plain_words(house: Any) -> dict[str, Any]:
     role = db.session.execute(select(RoleRow.__table__.c.id).limit(1)).scalar()
     return {
         "role_id": role, "person": house.bystander, "table": "core_department", "name": NAMES[0], "number": 1, "version": "v1",
-        "filename": "app.css", "pk": "1", "file_id": 1, "job_id": 1, "key_id": 1, "batch_id": 999_999,
+        "filename": "app.css", "pk": "1", "file_id": 1, "job_id": 999_999, "key_id": 1, "batch_id": 999_999,
     }  # fmt: skip
 
 

@@ -105,7 +105,7 @@ def test_only_a_system_administrator_says_how_long_whatever_the_door(app, login_
     number = db.session.execute(text("SELECT id FROM core_setting WHERE key = 'journal.keep_months'")).scalar_one()
     db.session.rollback()
     done = api_as("boss").delete(f"/api/v1/core_setting/{number}")
-    assert done.status_code == 403 and "how long the journal is kept" in done.json["message"]
+    assert done.status_code == 403 and "what the journal keeps, and how long" in done.json["message"]
     for wrong in ("-1", "x", "99999", ""):
         assert "alert-triangle" in chief.post("/settings/journal/months", data={"months": wrong}, follow_redirects=True).text, wrong
     page = chief.post("/settings/journal/months", data={"months": "24"}, follow_redirects=True).text
