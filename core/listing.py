@@ -312,7 +312,8 @@ def _walk(
         return _led(query, model) if led else query
     inner = select(model.id.label("id"), *keys).where(*where).order_by(*sorting).limit(window or limit + 1)
     walks = [inner.where(*limb) for limb in limbs]
-    unruled = not db.is_sqlite and asked.within == ALONE and not asked.conditions and asked.hits is None and _bare(steps)
+    # SQLite meets so many shared records next in order (`_nearest`), or fetches them.
+    unruled = (asked.within != ALONE if db.is_sqlite else led) and not asked.conditions and asked.hits is None and _bare(steps)
     if unruled:
         walks = [_unruled(model, steps, [*where, *limb], sorting, limit) for limb in limbs]
     near = (walks[0] if len(walks) == 1 else union_all(*(select(one.subquery()) for one in walks))).subquery()
