@@ -1,6 +1,6 @@
-"""An import of 10,000 rows; on PostgreSQL also a bare COPY of the same rows into the same indexes.
+"""An import of 10,000 rows; on PostgreSQL also a bare COPY of the same rows into the same indexes; and what the journal costs of it.
 
-`python -m tests.bench.imported FILE COUNT` runs inside an installation.
+`python -m tests.bench.imported FILE COUNT [TURNS]` runs inside an installation; with ``TURNS``, as many imports with and without the journal.
 """
 
 from __future__ import annotations
@@ -39,6 +39,30 @@ def main(path: Path, count: int) -> dict[str, Any]:
         return found
 
 
+def journalled(path: Path, count: int, turns: int) -> dict[str, list[float]]:
+    """Seconds of the same import with its journal (``on``) and, all else alike, without (``off``), in turn after one that is not counted."""
+    from core import journal
+    from core.cli.house import house
+    from core.db import db
+    from core.transfer import run_import
+    from tests.bench.facts import tidy
+
+    write_many, spent = journal.write_many, {"on": [], "off": []}
+    for turn in range(2 * turns + 1):
+        kind = "off" if turn % 2 else "on"
+        journal.write_many = write_many if kind == "on" else lambda rows: None
+        with house(title="Import of the bench", as_login=IMPORTER):
+            began = time.perf_counter()
+            told = run_import("crm_client", path)
+            spent[kind].append(time.perf_counter() - began)
+            assert told.created > turns, told
+            db.remove()
+            assert db.engine is not None
+            with db.engine.begin() as connection:
+                tidy(connection, count)
+    return {"on": spent["on"][1:], "off": spent["off"]}
+
+
 IMPORTER = "bench_some"
 TABLES = {"crm_client": "id", "core_search": "record_id"}
 
@@ -59,4 +83,5 @@ def _copied(engine: Any, kept: dict[str, list[Any]], names: dict[str, list[str]]
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]))) + "\n")
+    file, number = Path(sys.argv[1]), int(sys.argv[2])
+    sys.stdout.write(json.dumps(journalled(file, number, int(sys.argv[3])) if len(sys.argv) > 3 else main(file, number)) + "\n")

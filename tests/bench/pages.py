@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
 from typing import Any
 
@@ -68,13 +69,19 @@ def run(built: House, only: str = "", turns: int = 40) -> tuple[list[tuple[Work,
         others += [shares.told(one) for one in facts]
     if not only or only in IMPORT:
         others.append(_import(built))
+    if not only or only in JOURNAL:
+        others.append(_journal(built))
     for text, met in others:
         houses.say(f"{text}  {'met' if met else 'NOT MET'}")
     return found, others
 
 
 CROWD, CLAIM, SHARES, IMPORT = "list, 8 clients", "claim by 50 people", "shares, 20,000 each", "import of 10,000 rows"
+JOURNAL = "journal's share of an import"
 LISTS_A_SECOND, ROWS_A_SECOND, TIMES_COPY = 80, 1500, 5.0
+JOURNALLED = 3
+OF_AN_IMPORT = {"sqlite": 0.75, "postgresql": 0.4}
+"""The journal may add so much to an import that is all else alike."""
 
 
 def _import(built: House) -> tuple[str, bool]:
@@ -86,6 +93,14 @@ def _import(built: House) -> tuple[str, bool]:
         return f"{text}, asked {ROWS_A_SECOND}", speed >= ROWS_A_SECOND
     times = told["seconds"] / told["copy"]
     return f"{text}; COPY {told['copy']:.2f} s, {times:.1f} times, asked {TIMES_COPY:.0f}", times <= TIMES_COPY
+
+
+def _journal(built: House) -> tuple[str, bool]:
+    path = firm(IMPORTED, seed=11).write(built.made.folder / "import.csv")
+    told = json.loads(built.python("tests.bench.imported", path, built.count, JOURNALLED).splitlines()[-1])
+    on, off = (statistics.median(told[kind]) for kind in ("on", "off"))
+    asked = OF_AN_IMPORT["postgresql" if built.made.url else "sqlite"]
+    return f"{JOURNAL:44}{on:.1f} s with, {off:.1f} s without: {on / off - 1:.0%}, asked {asked:.0%}", on <= off * (1 + asked)
 
 
 IMPORTED = 10_000
