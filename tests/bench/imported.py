@@ -1,6 +1,6 @@
 """An import of 10,000 rows; on PostgreSQL also a bare COPY of the same rows into the same indexes; and what the journal costs of it.
 
-`python -m tests.bench.imported FILE COUNT [TURNS]` runs inside an installation; with ``TURNS``, as many imports with and without the journal.
+`python -m tests.bench.imported FILE COUNT [TURNS]` runs in an installation; with ``TURNS``, as many imports with the journal and without.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main(path: Path, count: int) -> dict[str, Any]:
 
 
 def journalled(path: Path, count: int, turns: int) -> dict[str, list[float]]:
-    """Seconds of the same import with its journal (``on``) and, all else alike, without (``off``), in turn after one that is not counted."""
+    """Seconds of the same import with its journal (``on``) and, all else alike, without (``off``), in turn; the first is not counted."""
     from core import journal
     from core.cli.house import house
     from core.db import db

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from tests.bench import house as houses
-from tests.bench import shares
+from tests.bench import journal, shares
 from tests.bench.crowd import claim, lists_a_second
 from tests.bench.house import House
 from tests.bench.measure import Measured, measure, running
@@ -71,6 +71,9 @@ def run(built: House, only: str = "", turns: int = 40) -> tuple[list[tuple[Work,
         others.append(_import(built))
     if not only or only in JOURNAL:
         others.append(_journal(built))
+    if only and only in LONG:
+        rows = json.loads(built.python("tests.bench.journal", LONG_ROWS).splitlines()[-1])
+        others += journal.told(rows, LONG_ROWS)
     for text, met in others:
         houses.say(f"{text}  {'met' if met else 'NOT MET'}")
     return found, others
@@ -78,6 +81,8 @@ def run(built: House, only: str = "", turns: int = 40) -> tuple[list[tuple[Work,
 
 CROWD, CLAIM, SHARES, IMPORT = "list, 8 clients", "claim by 50 people", "shares, 20,000 each", "import of 10,000 rows"
 JOURNAL = "journal's share of an import"
+LONG, LONG_ROWS = "journal of 10,000,000", 200_000
+"""Only when it is asked for, in a house of few clients (`--rows 1000`): each database takes a while, and some gigabytes."""
 LISTS_A_SECOND, ROWS_A_SECOND, TIMES_COPY = 80, 1500, 5.0
 JOURNALLED = 3
 OF_AN_IMPORT = {"sqlite": 0.75, "postgresql": 0.4}

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import event, insert, text
+from sqlalchemy import insert, text
 
 from core.context import Actor, acting
 from core.db import db
 from core.journal import RARE, batches, history, journal
 from core.journal_keep import check, removable
-from core.journal_query import Question, batches_of, rows_of
+from core.journal_query import batches_of, rows_of
 from core.model import model_of
 from core.past import moments
 from core.testing import both_databases
+from tests.core.journal_plans import QUESTIONS, SCANS, plans
 from tests.core.test_journal_keep import seal_all
 
 ROWS, A_BATCH = 8_000, 4
-SCANS = re.compile(r"Seq Scan on core_journal|SCAN core_journal(?! USING)")
-QUESTIONS = {
-    "person": Question(person=7),
-    "time": Question(since=date(2030, 3, 1), until=date(2030, 3, 2)),
-    "door": Question(door="command line"),
-    "verb": Question(verb="sign-in"),
-    "batch": Question(batch=1100),
-    "model": Question(model="crm_case"),
-    "record": Question(model="crm_client", record=77),
-    "field": Question(model="crm_case", field="name"),
-    "value": Question(model="crm_case", field="name", value="12345"),
-}
 
 
 @pytest.fixture
@@ -55,24 +43,6 @@ def large(app):
     seal_all()
     db.session.execute(text("ANALYZE"))
     db.session.commit()
-
-
-def plans(ask) -> list[str]:
-    """The plans of the statements on the journal that ``ask`` sends."""
-    sent: list[tuple[str, object]] = []
-
-    def keep(_connection, _cursor, statement, values, *_more) -> None:
-        if statement.lstrip().startswith("SELECT") and "core_journal" in statement:
-            sent.append((statement, values))
-
-    event.listen(db.engine, "before_cursor_execute", keep)
-    try:
-        ask()
-    finally:
-        event.remove(db.engine, "before_cursor_execute", keep)
-    explain = "EXPLAIN QUERY PLAN " if db.is_sqlite else "EXPLAIN "
-    connection = db.session.connection()
-    return ["\n".join(str(row[-1]) for row in connection.exec_driver_sql(explain + one, values).all()) for one, values in sent]
 
 
 @both_databases
