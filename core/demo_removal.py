@@ -16,6 +16,7 @@ from core.demo import TITLE, models_there
 from core.demo_bulk import poured
 from core.errors import Problem
 from core.model import FabModel, model_label, models
+from core.notifications import table as notifications
 from core.people import MortiseUser
 from core.search import index_records
 
@@ -201,6 +202,7 @@ def _forget(ids: list[int]) -> None:
     for table, column, target in _pointing():
         if target == user.name and table.name not in models():
             run(delete(table).where(column.in_(ids)))
+    run(delete(notifications).where(notifications.c.user_id.in_(ids)))
     for number, name in run(select(user.c.id, user.c.username).where(user.c.id.in_(ids))).all():
         journal.write(user.name, number, "delete", {"username": [name, None]})
     index_records(db.session(), MortiseUser, [SimpleNamespace(id=one) for one in ids], deleted=True)

@@ -7,8 +7,11 @@ from core.db import db
 from core.demo import make_firm, models_there
 from core.demo_removal import remove_firm
 from core.errors import Problem
+from core.i18n import lazy
 from core.journal import journal
 from core.model import model_of
+from core.notifications import kinds
+from core.notifications import table as notifications
 from core.people import MortiseUser
 from core.records import records
 from core.testing import both_databases
@@ -47,8 +50,12 @@ def test_the_demo_firm_goes_as_it_came_and_can_come_again(demo):
     there = counted()
     assert there["crm_client"] == 50 and there["ab_user"] == before["ab_user"] + 12
     assert there["crm_case"] > 5 and there["crm_case_note"] > 5 and there["crm_contact"] > 20 and len(firm.people) == 12
+    person = db.session.execute(select(MortiseUser).where(MortiseUser.username == firm.people[0].login)).scalar_one()
+    next(iter(kinds().values())).send(person, lazy("Something is late."), own=True)
+    db.session.commit()
+    assert db.session.execute(select(func.count()).select_from(notifications)).scalar() == 1
     assert remove_firm(False, quiet) == []
-    assert counted() == before
+    assert counted() == before and not db.session.execute(select(func.count()).select_from(notifications)).scalar()
     demo(5)
     assert counted()["crm_client"] == 5
 
