@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from argon2 import PasswordHasher
@@ -14,11 +14,11 @@ from sqlalchemy import Connection, bindparam, delete, event, func, insert, inspe
 from sqlalchemy.dialects import postgresql, sqlite
 from werkzeug.security import check_password_hash
 
-from core.context import actor, now, zone_of
+from core.context import actor, now
 from core.db import db
 from core.i18n import gettext as _
 from core.notifications import UNREAD_TABLES
-from core.people import LEVELS, MortiseUser, SignInAttempt, SignInRow, SignInSession
+from core.people import LEVELS, MortiseUser, SignInAttempt, SignInRow, SignInSession, has_left
 from core.preferences import table as preference_table
 from core.second_factor import HAS_FACTOR, ROLE_DEMANDS, demanded, take
 from core.settings import setting
@@ -94,11 +94,6 @@ def person_of(row: Any, user_id: int) -> Person | None:
         unread=None if row.unread_tables is None else tuple(row.unread_tables.split(" ")),
         needs_factor=not row.has_factor and demanded(row.level, row.role_demands_factor),
     )  # fmt: skip
-
-
-def has_left(last_day: date | None, moment: datetime, zone: str) -> bool:
-    """Is somebody's last day over at ``moment`` (UTC), in the firm's zone? On the last day itself he still works (S1-88)."""
-    return last_day is not None and moment.replace(tzinfo=UTC).astimezone(zone_of(zone)).date() > last_day
 
 
 def person_by_id(user_id: int) -> Person | None:
@@ -218,13 +213,13 @@ class Try:
     wait_seconds: int = 0
     by: str | None = None
     """Of a second step: “code” or “recovery”."""
-    sentence_: str = ""
+    refusal: str = ""
 
     @property
     def sentence(self) -> str:
         """What the person is told when it did not work."""
-        if self.sentence_:
-            return self.sentence_
+        if self.refusal:
+            return self.refusal
         if self.wait_seconds:
             return _("There were too many failed tries. Wait %(count)s seconds, then try again.", count=self.wait_seconds)
         return _("The user name or the password is not right.")
@@ -282,7 +277,7 @@ def second_step(person: Person, code: str, tries: int, *, entering: bool = True,
                 _entered(connection, person.id, agent)
         elif entering:
             _keep(connection, person.id, False, agent)
-    return Try(person, by=taken) if taken else Try(sentence_=_("This code is not right, or was used already."))
+    return Try(person, by=taken) if taken else Try(refusal=_("This code is not right, or was used already."))
 
 
 def _entered(connection: Connection, user_id: int, agent: str | None) -> None:

@@ -17,13 +17,12 @@ from core.addons import enabled
 from core.context import Actor, acting, actor
 from core.db import db
 from core.model import fields_of, is_half, is_owned, part_of
-from core.people import Department, FieldRight, Post, RoleRight, RoleRow, Share, Team
+from core.people import ADMINISTRATORS, Department, FieldRight, Post, RoleRight, RoleRow, Share, Team
 from core.rules import ABOVE, EVERYONE, WRITES, Rights, access_of, enough, model_key, rights, rules_of
 from core.sketch import model_behind
 from core.verdicts import Fact, Grant
 
 QUIET = {"mortise_rules": False}
-ADMINISTRATORS = ("administrator", "system_administrator")
 Chain = tuple[Fact, ...]
 
 
@@ -249,7 +248,7 @@ class _Asked:
         if one is None:
             return "hidden", (Fact("no_field"),)
         access = self.mine.field_access(self.model, one)
-        if self.mine.level in ("administrator", "system_administrator") or access == "write":
+        if self.mine.level in ADMINISTRATORS or access == "write":
             return access, ()
         key, row = model_key(self.model), FieldRight.__table__
         facts = []

@@ -13,6 +13,7 @@ from core.errors import Conflict, Missing
 from core.i18n import gettext as _
 from core.i18n import t
 from core.jobs import core_job, jobs
+from core.people import ADMINISTRATORS
 
 
 def job_list(*, state: str | None = None, mine: bool = False, before: int | None = None, limit: int = 50) -> list[dict[str, Any]]:
@@ -67,7 +68,7 @@ def job_memory(job_id: int) -> tuple[dict[str, Any], int | None]:
 def _sees_all() -> bool:
     from core.rules import rights
 
-    return actor().system or rights().level in ("administrator", "system_administrator")
+    return actor().system or rights().level in ADMINISTRATORS
 
 
 def _row(job_id: int) -> Any:

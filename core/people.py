@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from flask_appbuilder.security.sqla.models import Role as FabRole
@@ -11,12 +11,19 @@ from flask_appbuilder.security.sqla.models import assoc_user_role
 from sqlalchemy import Boolean, DateTime, Index, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from core.context import zone_of
 from core.fields import KINDS, Field, field, link, links
 from core.i18n import t
 from core.kinds import TextKind
 from core.model import FabModel, Model, Recorded, system_columns
 
 LEVELS = ("employee", "administrator", "system_administrator")
+ADMINISTRATORS = LEVELS[1:]
+
+
+def has_left(last_day: date | None, moment: datetime, zone: str) -> bool:
+    """Is somebody's last day over at ``moment`` (UTC), in the firm's zone? On the last day itself he still works (S1-88)."""
+    return last_day is not None and moment.replace(tzinfo=UTC).astimezone(zone_of(zone)).date() > last_day
 
 
 class RoleRow(Recorded, FabRole):

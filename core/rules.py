@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import and_, false, or_, select, true, union_all
 
-from core.context import actor, now, today
+from core.context import actor, now
 from core.db import among, db
 from core.fields import Field
 from core.model import fields_of, is_half, is_owned, part_of
-from core.people import Department, RoleRow, Share, Team
+from core.people import ADMINISTRATORS, Department, RoleRow, Share, Team, has_left
 from core.rule_lines import (
     EVERYONE,
     SCOPES,
@@ -29,6 +29,7 @@ from core.rule_lines import (
     verbs_of,
 )
 from core.rule_statements import MOST_SHARED, statements
+from core.settings import setting
 from core.sketch import model_behind
 from core.verdicts import Fact, Grant, Verdict
 
@@ -74,11 +75,10 @@ class Rights:
             self._load(user_id, even_closed)
 
     def _load(self, user_id: int, even_closed: bool) -> None:
-        places, _rows = statements()
-        found = db.session.execute(places, {"user_id": user_id}, execution_options=QUIET).all()
+        found = db.session.execute(statements()[0], {"user_id": user_id}, execution_options=QUIET).all()
         level = next((word for kind, _one, is_open, word in found if kind == "l" and (is_open or even_closed)), None)
         last_day = next((word for kind, _one, _other, word in found if kind == "e"), None)
-        if level is None or (last_day is not None and not even_closed and today() > date.fromisoformat(last_day)):
+        if level is None or (last_day and not even_closed and has_left(date.fromisoformat(last_day), now(), setting("firm.zone"))):
             return
         self.level = level
         for kind, one, other, word in found:
@@ -151,7 +151,7 @@ class Rights:
             made.denied = True
             made.against = tuple(Fact("denial", f"core_personal_right:{row_id}", "", key, verb) for row_id in denials)
             return made
-        if self.level in ("administrator", "system_administrator"):
+        if self.level in ADMINISTRATORS:
             made.add({"all"}, False, Fact("level", f"ab_user:{self.user_id}"))
             return made
         for _denied, scopes, row_id in personal:
@@ -324,7 +324,7 @@ class Rights:
 
     def field_access(self, model: type, one: Field) -> str:
         """``write``, ``read`` or ``hidden``. Of several roles that may read the model, the most generous counts."""
-        if self.level in ("administrator", "system_administrator"):
+        if self.level in ADMINISTRATORS:
             return "write"
         key, best = model_key(model), -1
         if key not in self._readers:

@@ -18,6 +18,7 @@ from core.errors import Conflict, Missing, Refused
 from core.i18n import gettext as _
 from core.journal import batches, journal
 from core.model import models
+from core.people import ADMINISTRATORS
 from core.prepare import flush
 from core.rules import Verdict, rights
 from core.verdicts import Fact
@@ -56,7 +57,7 @@ class Undone:
 def may_undo(batch: Any) -> Verdict:
     """May the acting person undo this row of core_batch?"""
     who = actor()
-    if who.system or rights().level in ("administrator", "system_administrator"):
+    if who.system or rights().level in ADMINISTRATORS:
         return Verdict(True, (Fact("level", f"ab_user:{who.user_id}"),))
     if who.user_id is not None and batch.user_id == who.user_id and now() - batch.at <= OWN_UNDO:
         return Verdict(True, (Fact("undo"),))

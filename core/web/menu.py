@@ -12,7 +12,7 @@ from core.errors import Refused
 from core.i18n import gettext as _
 from core.i18n import t
 from core.model import model_label, models, part_of
-from core.people import User
+from core.people import ADMINISTRATORS, User
 from core.rules import may, rights
 from core.state import cached_by_generation
 from core.verdicts import Fact, Verdict
@@ -157,7 +157,7 @@ def _of_hooks(path: str) -> list[Entry]:
 
 def is_administrator() -> bool:
     """May the acting person set up the house?"""
-    return rights().level in ("administrator", "system_administrator")
+    return rights().level in ADMINISTRATORS
 
 
 def only_administrators() -> None:

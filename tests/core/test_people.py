@@ -10,13 +10,12 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from core.accounts import has_left
 from core.context import Actor, acting
 from core.db import db
 from core.errors import Conflict, Invalid, Refused
 from core.journal import journal
 from core.model import model_of
-from core.people import Department, MortiseUser, Post
+from core.people import Department, MortiseUser, Post, has_left
 from core.records import records
 from core.rules import Rights
 from core.testing import both_databases
