@@ -70,8 +70,12 @@ class JournalRow(FabModel):
         Index("ix_core_journal_model_record", "model", "record_id", "id"),
         Index("ix_core_journal_user_at", "user_id", "at"),
         Index(
-            "ix_core_journal_model_part", "model", "part_of_id", "id",
-            postgresql_where=text("part_of_id IS NOT NULL"), sqlite_where=text("part_of_id IS NOT NULL"),
+            "ix_core_journal_model_part",
+            "model",
+            "part_of_id",
+            "id",
+            postgresql_where=text("part_of_id IS NOT NULL"),
+            sqlite_where=text("part_of_id IS NOT NULL"),
         ),
         Index("ix_core_journal_deleted", "id", postgresql_where=_kept_deletion, sqlite_where=_kept_deletion),
         Index("ix_core_journal_model_batch", "model", "batch_id"),
@@ -104,6 +108,10 @@ class JournalRow(FabModel):
     """Canonical JSON: ``{field: [old, new]}``; of a deletion the whole row, ``{column: [value, null]}``."""
     digest: Mapped[str | None] = mapped_column(String(64), nullable=True)
     """SHA-256 of ``changes`` once they were erased for privacy (`core.journal_keep.erase`); they are ``{}`` then."""
+    veil: Mapped[str | None] = mapped_column(String(64), nullable=True)
+    """Beside person and record in the hash: a random number, or once these were taken away the digest of both (`core.seal`)."""
+    address_veil: Mapped[str | None] = mapped_column(String(64), nullable=True)
+    """The same beside the address."""
 
 
 journal, batches = JournalRow.__table__, Batch.__table__
@@ -436,14 +444,3 @@ def _whole(record: Any, verb: str, changes: dict[str, Any]) -> int | None:
     if verb == "edit" and link.name in changes:
         return changes[link.name][0]
     return link.get(record)
-
-
-def history(model: type, record_id: int, limit: int = 100) -> list[Any]:
-    """The journal rows of one record, newest first."""
-    query = (
-        select(journal)
-        .where(journal.c.model == model.__tablename__, journal.c.record_id == record_id, journal.c.verb.not_in(LOOKING))
-        .order_by(journal.c.id.desc())
-        .limit(limit)
-    )
-    return list(db.session.execute(query).all())

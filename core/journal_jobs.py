@@ -15,6 +15,7 @@ from core.i18n import gettext as _
 from core.i18n import lazy
 from core.jobs import checkpoint, job, leave_result, progress
 from core.journal import journal, write
+from core.journal_erase import Erased, erase_person, thin
 from core.journal_keep import CHECKED, check, removable, remove
 from core.notifications import Notification
 from core.people import MortiseUser
@@ -27,7 +28,18 @@ from core.zones import zone_of
 A_DAY = 24 * 3600.0
 PAGE = "/settings/journal/keep"
 DAMAGED = Notification("journal", lazy("The journal does not hold"), "shield-x")
-declare_setting("journal.keep_months", 0, "Months that the journal is kept, 0 for good", check=number_between(0, 1_200), page="journal")
+MONTHS = number_between(0, 1_200)
+EARLIER = "0 as long as the journal itself"
+declare_setting("journal.keep_months", 0, "Months that the journal is kept, 0 for good", check=MONTHS, page="journal")
+declare_setting("journal.sign_in_months", 0, "Months that it says who signed in and out", EARLIER, check=MONTHS, page="journal")
+declare_setting("journal.reading_months", 0, "Months that it says who has read what", EARLIER, check=MONTHS, page="journal")
+declare_setting("journal.file_months", 0, "Months that it says who exported, saved and printed what", EARLIER, check=MONTHS, page="journal")
+KINDS = {
+    "journal.sign_in_months": ("sign-in", "sign-out", "session-end"),
+    "journal.reading_months": ("read",),
+    "journal.file_months": ("export", "download", "print", "backup-downloaded"),
+}
+"""{setting: verbs of entries that may be emptied earlier}. Changes are not among them: undo and earlier states lean on them."""
 
 
 @job(every="1 minute", system=True)
@@ -81,6 +93,29 @@ def _checked() -> Any:
     return found
 
 
+@job(timeout=A_DAY, tells=True)
+def erase_one_person(person: int) -> None:
+    """Erases one person's values from the journal"""
+
+    def told(_done: int) -> None:
+        db.session.commit()
+        checkpoint()
+
+    found = erase_person(person, told)
+    leave_result(PAGE, _("Look at it"), sentence=words_of(found))
+
+
+def words_of(found: Erased) -> str:
+    """What an erasing of one person's values has done, as a sentence."""
+    done = _(
+        "Emptied entries: %(values)s. Entries without their address now: %(addresses)s.", values=found.values, addresses=found.addresses
+    )
+    if not found.older:
+        return done
+    older = _("%(count)s entries of an older version keep their address until their month leaves.", count=found.older)
+    return f"{done} {older}"
+
+
 # -- how long it is kept ------------------------------------------------------------------------------------------------------
 
 
@@ -91,6 +126,15 @@ def move_old_months_out() -> None:
     if before is None or not removable(before)[0]:
         return
     remove(before, current_app.config["MORTISE"].data / "journal" / archive_name(before))
+
+
+@job(every="1 day", at="04:40", timeout=A_DAY, system=True)
+def thin_old_entries() -> None:
+    """Takes persons and values out of sign-ins, readings and exports that are older than the settings say"""
+    for months, verbs in KINDS.items():
+        before = kept_since(now(), setting(months), 0, setting("firm.zone"))
+        while before is not None and thin(verbs, before):
+            db.session.commit()
 
 
 def kept_since(moment: datetime, months: int, trash_days: int, zone: str) -> datetime | None:

@@ -1,4 +1,4 @@
-"""Keeping the journal: is its chain whole, taking old segments out, and erasing one record's values for privacy.
+"""Keeping the journal: is its chain whole, and taking old segments out; what is erased is `core.journal_erase`.
 
 Whatever is taken out or erased leaves a row of its own, which no removal takes along; the check leans on those rows.
 Source: S1-103, S2-37, D19.
@@ -9,25 +9,24 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import delete, func, select
 
 from core.context import actor
 from core.db import db
 from core.errors import Conflict, Refused
 from core.i18n import gettext as _
 from core.journal import RARE, batches, canonical, journal, write
-from core.model import links_to
 from core.rules import rights
-from core.seal import digest_of, row_hash
+from core.seal import lifted, row_hash, whom
 
-REMOVED, ERASED, CHECKED = "journal-removed", "journal-erased", "journal-checked"
-KEPT = (REMOVED, ERASED)
+REMOVED, ERASED, THINNED, CHECKED = "journal-removed", "journal-erased", "journal-thinned", "journal-checked"
+KEPT = (REMOVED, ERASED, THINNED)
 CHUNK = 5_000
 MOST_FAULTS = 20
 
@@ -59,17 +58,17 @@ def check(head: tuple[int, str] | None = None, tell: Callable[[int, int], Any] =
     # The highest number, by its index; how many rows there still are would have to be counted.
     total = db.session.execute(select(func.max(journal.c.seal))).scalar() or 0
     found = Checked(unsealed=db.session.execute(select(func.count()).where(journal.c.seal.is_(None))).scalar_one())
-    gaps, erased = _told()
+    told = _told()
     number, chain = 0, ""  # None as the hash of a row that is missing: what follows cannot be compared with it
     for row in _sealed():
         if row["seal"] != number + 1:
-            number, chain = _over(found, gaps, number, chain, row)
+            number, chain = _over(found, told.gaps, number, chain, row)
         number = row["seal"]
         if chain is not None and row_hash(row, number, chain) != row["hash"]:
             _fault(found, _("Row %(id)s (seal %(seal)s, %(model)s %(record)s) is not as it was sealed.", **_named(row)))
-        elif row["digest"] is not None:
+        elif gone := _gone(row):
             found.erased += 1
-            if row["changes"] != "{}" or row["id"] not in erased:
+            if not told.allows(row, gone):
                 sentence = _("Row %(id)s (seal %(seal)s, %(model)s %(record)s) was emptied, and no entry says so.", **_named(row))
                 _fault(found, sentence)
         # Going on from what is stored: one altered row is one fault, not all that follow.
@@ -82,7 +81,7 @@ def check(head: tuple[int, str] | None = None, tell: Callable[[int, int], Any] =
     found.head = (number, chain or "")
     if head is not None and head[0] > number:
         _fault(found, _("The rows after seal %(seal)s are missing.", seal=number))
-    elif number < max((gap["to"] for gap in gaps.values()), default=0):
+    elif number < max((gap["to"] for gap in told.gaps.values()), default=0):
         _fault(found, _("The rows after seal %(seal)s are missing.", seal=number))
     return found
 
@@ -107,10 +106,40 @@ def _over(found: Checked, gaps: dict[int, Any], number: int, chain: str | None, 
     return number, chain
 
 
-def _told() -> tuple[dict[int, Any], set[int]]:
-    """(what was taken out, by its first seal; ids of emptied rows), by the journal's own entries."""
-    gaps: dict[int, Any] = {}
-    erased: set[int] = set()
+@dataclass(slots=True)
+class _Told:
+    """What the journal's own entries say of rows that were taken out or emptied."""
+
+    gaps: dict[int, Any] = field(default_factory=dict)
+    """What was taken out, by its first seal."""
+    erased: set[int] = field(default_factory=set)
+    """Ids of rows whose values were erased."""
+    people: dict[int, int] = field(default_factory=dict)
+    """{person: up to which seal the addresses of what he did were erased}."""
+    thinned: dict[str, int] = field(default_factory=dict)
+    """{verb: up to which seal person, record, address and values were taken away}."""
+
+    def allows(self, row: Any, gone: set[str]) -> bool:
+        """Does an entry say that these parts of the row were taken away, and are they gone?"""
+        empty = {
+            "changes": row["changes"] == "{}", "whom": whom(row) == [None, None, 0, None], "address": row["address"] is None,
+        }  # fmt: skip
+        said = set(gone) if row["seal"] <= self.thinned.get(row["verb"], 0) else set()
+        if row["id"] in self.erased:
+            said.add("changes")
+        if any(row["seal"] <= self.people.get(one, 0) for one in (row["user_id"], row["behalf_id"])):
+            said.add("address")
+        return gone <= said and all(empty[one] for one in gone)
+
+
+def _gone(row: Any) -> set[str]:
+    """Which parts of a row were taken away."""
+    parts = {"changes": row["digest"] is not None, "whom": lifted(row["veil"]), "address": lifted(row["address_veil"])}
+    return {name for name, away in parts.items() if away}
+
+
+def _told() -> _Told:
+    found = _Told()
     query = select(journal.c.id, journal.c.verb, journal.c.changes).where(
         journal.c.model == journal.name, journal.c.verb.in_(KEPT), RARE["verb"]
     )
@@ -119,10 +148,14 @@ def _told() -> tuple[dict[int, Any], set[int]]:
         facts = json.loads(row.changes)
         if row.verb == REMOVED:
             for gap in facts["segments"]:
-                gaps[gap["from"]] = gap
+                found.gaps[gap["from"]] = gap
+        elif row.verb == THINNED:
+            found.thinned |= {verb: max(facts["seal"], found.thinned.get(verb, 0)) for verb in facts["verbs"]}
         else:
-            erased.update(facts["rows"])
-    return gaps, erased
+            found.erased.update(facts["rows"])
+            if "person" in facts:
+                found.people[facts["person"]] = facts["seal"]
+    return found
 
 
 def _sealed() -> Iterator[Any]:
@@ -139,20 +172,26 @@ def _sealed() -> Iterator[Any]:
 # -- taking out -----------------------------------------------------------------------------------------------------------
 
 
-def _only_the_highest() -> None:
+def only_the_highest() -> None:
+    """Refuse anybody but a system administrator (D19)."""
     if not actor().system and rights().level != "system_administrator":
         raise Refused(_("Only a system administrator may take entries out of the journal."))
 
 
-def removable(before: datetime) -> tuple[int, int]:
-    """(number of rows, highest seal) that `remove` would take out: whole and sealed, older than ``before`` (UTC)."""
+def highest_before(before: datetime) -> int:
+    """The seal of the newest row such that it and all rows before it are sealed and older than ``before`` (UTC); 0 without one."""
     # Two questions, since each has its index, and both together have none.
     unsealed = journal.c.seal.is_(None)
     firsts = [db.session.execute(select(func.min(journal.c.id)).where(one)).scalar() for one in (journal.c.at >= before, unsealed)]
     bound = select(func.max(journal.c.seal)).where(journal.c.id < min((one for one in firsts if one is not None), default=2**62))
+    return db.session.execute(bound).scalar() or 0
+
+
+def removable(before: datetime) -> tuple[int, int]:
+    """(number of rows, highest seal) that `remove` would take out: whole and sealed, older than ``before`` (UTC)."""
     # The newest sealed row stays: the next number goes on from it.
     newest = db.session.execute(select(func.max(journal.c.seal))).scalar() or 0
-    top = min(db.session.execute(bound).scalar() or 0, newest - 1)
+    top = min(highest_before(before), newest - 1)
     rows = select(func.count()).where(journal.c.seal <= top, journal.c.verb.not_in(KEPT))
     return db.session.execute(rows).scalar_one(), top
 
@@ -163,7 +202,7 @@ def remove(before: datetime, archive: Path | None = None) -> int:
     What remains is an entry with range, count and hash of each segment. Never commits. Raises `Refused` for anybody but a system
     administrator and `Conflict` when there is nothing so old, or the file exists.
     """
-    _only_the_highest()
+    only_the_highest()
     count, top = removable(before)
     if not count:
         raise Conflict(_("There is nothing so old in the journal."))
@@ -207,36 +246,3 @@ def _archived(path: Path, rows: Iterable[Any]) -> str:
         for row in rows:
             stream.write(canonical(dict(row)) + "\n")
     return path.name
-
-
-# -- erasing --------------------------------------------------------------------------------------------------------------
-
-
-def erase(model: type, record_id: int) -> int:
-    """Empty what the journal has kept of one record and its lines, for privacy; returns the number of rows.
-
-    The rows stay, with a digest of what they said, so that the chain holds; who did something when is still told. Of a record
-    that is there, the newest values are in its own row and not touched. Never commits. Raises `Refused` for anybody below an
-    administrator, and `Conflict` when rows are not sealed yet or there is nothing to erase.
-    """
-    if not actor().system and rights().level not in ("administrator", "system_administrator"):
-        raise Refused(_("Only an administrator may erase values from the journal."))
-    where = (journal.c.model == model.__tablename__) & (journal.c.record_id == record_id)
-    for other, link in links_to(model):
-        if link.part_of:
-            where |= (journal.c.model == other.__tablename__) & (journal.c.part_of_id == record_id)
-    rows = db.session.execute(select(journal.c.id, journal.c.changes, journal.c.seal).where(where, journal.c.digest.is_(None))).all()
-    if any(row.seal is None for row in rows):
-        raise Conflict(_("The newest entries are not sealed yet. Please try again in a minute."))
-    rows = [row for row in rows if row.changes != "{}"]
-    if not rows:
-        raise Conflict(_("The journal has kept no values of this record."))
-    empty_rows(rows, {"model": model.__tablename__, "record": record_id})
-    return len(rows)
-
-
-def empty_rows(rows: Sequence[Any], about: dict[str, Any]) -> None:
-    """Empty sealed rows (``id`` and ``changes`` of each), leaving digests and an entry that names them. Rights are the caller's to ask."""
-    put = update(journal).where(journal.c.id == bindparam("row")).values(changes="{}", digest=bindparam("digest_then"))
-    db.session.connection().execute(put, [{"row": row.id, "digest_then": digest_of(row.changes)} for row in rows])
-    write(journal.name, 0, ERASED, {**about, "rows": [row.id for row in rows]})

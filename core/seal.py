@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from typing import Any
 
 from sqlalchemy import bindparam, literal_column, select, update
@@ -31,9 +32,11 @@ def seal(limit: int = 5000) -> int:
     sealed = []
     for row in rows:
         number += 1
-        chain = row_hash(row, number, chain)
-        sealed.append({"row": row["id"], "number": number, "chain": chain})
-    put = update(journal).where(journal.c.id == bindparam("row")).values(seal=bindparam("number"), hash=bindparam("chain"))
+        veils = {"veil": secrets.token_hex(8), "address_veil": secrets.token_hex(8)}
+        chain = row_hash({**row, **veils}, number, chain)
+        sealed.append({"row": row["id"], "number": number, "chain": chain, **{f"new_{name}": value for name, value in veils.items()}})
+    names = {"seal": "number", "hash": "chain", "veil": "new_veil", "address_veil": "new_address_veil"}
+    put = update(journal).where(journal.c.id == bindparam("row")).values({name: bindparam(key) for name, key in names.items()})
     session.connection().execute(put, sealed)
     return len(rows)
 
@@ -44,9 +47,38 @@ def digest_of(changes: str) -> str:
 
 
 def row_hash(row: Any, number: int, before: str) -> str:
-    """SHA-256 over the row's facts, its seal number and the hash of the row sealed before it."""
-    facts = [
-        row["id"], row["tx"], row["batch_id"], row["at"], row["user_id"], row["behalf_id"], row["door"], row["address"],
-        row["request_id"], row["model"], row["record_id"], row["verb"], row["part_of_id"], row["digest"] or digest_of(row["changes"]),
-    ]  # fmt: skip
+    """SHA-256 over the row's facts, its seal number and the hash of the row sealed before it.
+
+    Who it was, which record and from where go in by their `veiled` digests, so that they can be taken away and the hash holds.
+    """
+    told = row["digest"] or digest_of(row["changes"])
+    if row.get("veil") is None:
+        # Sealed before there were veils.
+        facts = [
+            row["id"], row["tx"], row["batch_id"], row["at"], row["user_id"], row["behalf_id"], row["door"], row["address"],
+            row["request_id"], row["model"], row["record_id"], row["verb"], row["part_of_id"], told,
+        ]  # fmt: skip
+    else:
+        facts = [
+            row["id"], row["tx"], row["batch_id"], row["at"], row["door"], row["request_id"], row["model"], row["verb"], told,
+            veiled(row["veil"], whom(row)), veiled(row["address_veil"], row["address"]),
+        ]  # fmt: skip
     return hashlib.sha256(f"{before}\n{number}\n{canonical(facts)}".encode()).hexdigest()
+
+
+def whom(row: Any) -> list[Any]:
+    """What a row says of persons and of the record."""
+    return [row["user_id"], row["behalf_id"], row["record_id"], row["part_of_id"]]
+
+
+def veiled(veil: str, facts: Any) -> str:
+    """The digest of some facts and a random number beside them, without which nobody can try out what they may have been.
+
+    Once the facts are taken away, this digest stands in the place of the number.
+    """
+    return veil if lifted(veil) else digest_of(f"{veil}\n{canonical(facts)}")
+
+
+def lifted(veil: str | None) -> bool:
+    """Were the facts behind this veil taken away?"""
+    return veil is not None and len(veil) == 64

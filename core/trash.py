@@ -18,7 +18,7 @@ from core.db import db
 from core.errors import Asleep, Conflict, Missing, Refused
 from core.i18n import gettext as _
 from core.journal import batch, journal
-from core.journal_keep import empty_rows
+from core.journal_erase import empty_rows
 from core.model import links_to, model_label, models, part_of
 from core.past import from_snapshot, parts_of
 from core.rules import may, rights
@@ -212,7 +212,7 @@ def empty(before: datetime, limit: int = CHUNK) -> int:
 
     Rights are the caller's to ask. Never commits.
     """
-    query = select(journal.c.id, journal.c.changes).where(
+    query = select(journal.c.id, journal.c.changes, journal.c.batch_id).where(
         journal.c.verb == "delete", journal.c.at < before, journal.c.digest.is_(None), journal.c.seal.is_not(None)
     )
     rows = db.session.execute(query.order_by(journal.c.id).limit(limit)).all()

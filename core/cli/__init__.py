@@ -9,7 +9,7 @@ import sys
 import traceback
 from typing import Any
 
-GROUPS = ("server", "database", "people", "addons", "checks", "exchange", "demo", "translate")
+GROUPS = ("server", "database", "people", "addons", "checks", "journal", "exchange", "demo", "translate")
 """Modules of this folder; each adds its commands by ``commands(add)``."""
 
 ABOUT = """Mortise: serve it, look after it, build for it.

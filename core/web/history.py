@@ -19,6 +19,7 @@ from core.model import fields_of, model_label, models
 from core.past import parts_of, rows_with_parts
 from core.records import titles
 from core.rules import may, visible_ids
+from core.seal import lifted
 from core.web.cells import change_texts, linked_in, record_url
 from core.web.views import View, view_of
 
@@ -37,6 +38,7 @@ ICONS = {
     "api-key-end": "key-off",
     "journal-removed": "archive",
     "journal-erased": "eraser",
+    "journal-thinned": "eraser",
     "journal-checked": "shield-check",
     "read": "eye",
     "download": "download",
@@ -65,6 +67,7 @@ def verb_words() -> dict[str, str]:
         "api-key-end": _("deleted an API key"),
         "journal-removed": _("took old entries out of the journal"),
         "journal-erased": _("erased values from the journal"),
+        "journal-thinned": _("took persons and values out of old entries of the journal"),
         "journal-checked": _("checked the journal"),
         "read": _("read"),
         "download": _("saved a file"),
@@ -219,6 +222,12 @@ def _undone(ids: set[int]) -> set[int]:
     return set(rows.scalars())
 
 
+def nobody(rows: list[Any], batch: int | None = None) -> str:
+    """Who did what names no person (any more)."""
+    gone = any(lifted(row.veil) for row in rows if batch in (None, row.batch_id))
+    return _("No longer kept") if gone else _("The system")
+
+
 def batch_blocks(ids: list[int], heads: dict[int, Any], rows: list[Any]) -> list[SimpleNamespace]:
     names = people([row.user_id for row in heads.values()])
     by_model: dict[str, list[Any]] = {}
@@ -238,7 +247,7 @@ def batch_blocks(ids: list[int], heads: dict[int, Any], rows: list[Any]) -> list
         more = len(told) - MOST_CHANGES
         found.append(
             SimpleNamespace(
-                who=names.get(head.user_id) or _("The system"),
+                who=names.get(head.user_id) or nobody(rows, number),
                 title=t(head.title) if head.title else "",
                 door=door_words().get(head.door, head.door),
                 moment=head.at.isoformat() + "Z",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -11,28 +10,27 @@ from typing import Any
 from flask import Blueprint, Response, current_app, redirect, render_template, request
 from sqlalchemy import func, select
 
-from core import journal_jobs, journal_keep
+from core import journal_erase, journal_jobs, journal_keep
 from core.context import actor, local, today, zone_of
 from core.db import db
 from core.errors import Broken, Invalid, Problem, Refused
 from core.i18n import gettext as _
-from core.i18n import ngettext
-from core.journal import JournalRow, batches, journal
-from core.journal_query import NAMES, Question, batches_of, question, rows_of
+from core.i18n import ngettext, t
+from core.journal import batches, journal
+from core.journal_query import NAMES, Question, batches_of, question
 from core.model import model_label, model_of, models
 from core.people import User
 from core.rules import may, rights
-from core.settings import set_setting, setting
-from core.web.cells import change_texts, linked_in
+from core.settings import declared_settings, set_setting, setting
 from core.web.export_pages import outlive
-from core.web.history import batch_blocks, door_words, facts_of, people, verb_words
+from core.web.history import batch_blocks, door_words, people, verb_words
+from core.web.journal_lines import lines, told
 from core.web.lists import address
 from core.web.shell import drawn, say, say_queued
 
 URL = "/settings/journal"
 SIZE = 30
 MOST_PEOPLE = 500
-MOST_LINES = 200_000
 
 
 def add_to(blueprint: Blueprint) -> None:
@@ -45,6 +43,7 @@ def add_to(blueprint: Blueprint) -> None:
     blueprint.add_url_rule("/journal/reads", view_func=reads, methods=["POST"], endpoint="journal_reads")
     blueprint.add_url_rule("/journal/remove", view_func=remove, methods=["POST"], endpoint="journal_remove")
     blueprint.add_url_rule("/journal/erase", view_func=erase, methods=["POST"], endpoint="journal_erase")
+    blueprint.add_url_rule("/journal/erase-person", view_func=erase_person, methods=["POST"], endpoint="journal_erase_person")
 
 
 # -- questions ------------------------------------------------------------------------------------------------------------
@@ -99,49 +98,11 @@ def _people(chosen: int | None) -> list[tuple[int, str]]:
 
 def export() -> Response:
     """The answer as a CSV file, a line for each field that changed; journalled."""
-    from core.transfer.exporting import csv_lines, tell_the_journal
+    from core.transfer.exporting import csv_lines
 
-    asked = question(request.args)
-    tell_the_journal(JournalRow, {name: request.args[name] for name in NAMES if request.args.get(name)})
-    top = db.session.execute(select(func.max(journal.c.id))).scalar() or 0
-    response = Response(outlive(csv_lines(_lines(asked, top + 1))), mimetype="text/csv")
+    response = Response(outlive(csv_lines(lines(told(request.args)))), mimetype="text/csv")
     response.headers.set("Content-Disposition", "attachment", filename=f"journal-{today().isoformat()}.csv")
     return response
-
-
-def _lines(asked: Question, before: int) -> Iterator[list[str]]:
-    heads = (_("Number"), _("When"), _("Who"), _("Door"), _("IP address"), _("Action"), _("Batch"), _("Kind of record"), _("Record"))
-    yield [*heads, _("Field"), _("Old"), _("New"), _("Hash")]
-    verbs, doors, lot = verb_words(), door_words(), []
-    for row in rows_of(asked, before, MOST_LINES):
-        lot.append(row)
-        if len(lot) == SIZE * 20:
-            yield from _lot(lot, verbs, doors)
-            lot = []
-    yield from _lot(lot, verbs, doors)
-
-
-def _lot(rows: list[Any], verbs: dict[str, str], doors: dict[str, str]) -> Iterator[list[str]]:
-    names = people(row.user_id for row in rows)
-    facts = {row.id: facts_of(row) for row in rows}
-    told: dict[int, list[dict[str, str]]] = {}
-    for table in {row.model for row in rows}:
-        model = models().get(table)
-        if model is None or not may("read", model):
-            continue
-        fields = {name: one for name, one in rights().fields_seen(model).items() if not one.sensitive}
-        mine = [row for row in rows if row.model == table]
-        linked = linked_in(fields, [facts[row.id] for row in mine])
-        told |= {row.id: change_texts(model, facts[row.id], fields, linked) for row in mine}
-    for row in rows:
-        label = model_label(models()[row.model], many=True) if row.model in models() else row.model
-        head = [
-            str(row.id), local(row.at).strftime("%Y-%m-%d %H:%M:%S"), names.get(row.user_id) or _("The system"),
-            doors.get(row.door, "") or row.door, row.address or "", verbs.get(row.verb, row.verb), str(row.batch_id), label,
-            str(row.record_id or ""),
-        ]  # fmt: skip
-        for one in told.get(row.id) or [{"label": "", "old": "", "new": ""}]:
-            yield [*head, one["label"], one["old"], one["new"], row.hash or ""]
 
 
 # -- keeping --------------------------------------------------------------------------------------------------------------
@@ -161,14 +122,16 @@ def _keep_page() -> SimpleNamespace:
         may_remove=rights().level == "system_administrator", models=sorted(kinds, key=lambda pair: pair[1]),
         read_models=set(setting("journal.read_models").split()),
         always=sorted(model_label(one, many=True) for one in models().values() if one.sensitive),
-        months=setting("journal.keep_months"), trash_days=setting("trash.keep_days"),
+        months=setting("journal.keep_months"), trash_days=setting("trash.keep_days"), sign_in_days=setting("sign_in.keep_days"),
+        kinds=[SimpleNamespace(name=one.removeprefix("journal."), label=t(declared_settings()[one].label), months=setting(one))
+               for one in journal_jobs.KINDS],
     )  # fmt: skip
 
 
 def _last_check() -> SimpleNamespace | None:
     """What the newest check has found, and when; None before the first."""
-    told = select(journal.c.at, journal.c.changes).where(journal.c.model == journal.name, journal.c.verb == journal_keep.CHECKED)
-    row = db.session.execute(told.order_by(journal.c.id.desc()).limit(1)).first()
+    checks = select(journal.c.at, journal.c.changes).where(journal.c.model == journal.name, journal.c.verb == journal_keep.CHECKED)
+    row = db.session.execute(checks.order_by(journal.c.id.desc()).limit(1)).first()
     if row is None:
         return None
     facts = json.loads(row.changes)
@@ -182,12 +145,16 @@ def check() -> Any:
 
 
 def months() -> Any:
-    """Set for how many months the journal is kept."""
+    """Set for how many months the journal is kept, and kinds of its entries."""
     if rights().level != "system_administrator":
         raise Refused(_("Only a system administrator may say how long the journal is kept."))
+    names = ("journal.keep_months", *journal_jobs.KINDS)
     try:
-        set_setting("journal.keep_months", request.form.get("months", ""))
+        for name in names:
+            if (text := request.form.get(name.removeprefix("journal."))) is not None:
+                set_setting(name, text)
     except Invalid as problem:
+        db.session.rollback()
         say(problem.sentence, icon="alert-triangle")
         return redirect(f"{URL}/keep")
     kept = setting("journal.keep_months")
@@ -232,8 +199,8 @@ def remove() -> Any:
     except Problem as problem:
         say(problem.sentence, icon="alert-triangle")
         return redirect(f"{URL}/keep")
-    told = ngettext("%(count)s entry was taken out", "%(count)s entries were taken out", count)
-    say(_("%(told)s and lies in the file %(name)s of the data folder.", told=told, name=name), sticky=True)
+    out = ngettext("%(count)s entry was taken out", "%(count)s entries were taken out", count)
+    say(_("%(told)s and lies in the file %(name)s of the data folder.", told=out, name=name), sticky=True)
     return redirect(f"{URL}/keep")
 
 
@@ -247,9 +214,26 @@ def erase() -> Any:
         say(_("Please give the number of the record, twice the same."), icon="alert-triangle")
         return redirect(f"{URL}/keep")
     try:
-        count = journal_keep.erase(model_of(table), int(text))
+        count = journal_erase.erase(model_of(table), int(text))
     except Problem as problem:
         say(problem.sentence, icon="alert-triangle")
         return redirect(f"{URL}/keep")
     say(ngettext("%(count)s entry was emptied.", "%(count)s entries were emptied.", count), sticky=True)
+    return redirect(f"{URL}/keep")
+
+
+def erase_person() -> Any:
+    """Have a job take one person's values away, after he was named twice."""
+    if rights().level not in ("administrator", "system_administrator"):
+        raise Refused(_("Only an administrator may erase values from the journal."))
+    name = request.form.get("person", "").strip()
+    if not name or name != request.form.get("again", "").strip():
+        say(_("Please give the sign-in name, twice the same."), icon="alert-triangle")
+        return redirect(f"{URL}/keep")
+    try:
+        person = journal_erase.account_named(name)
+    except Problem as problem:
+        say(problem.sentence, icon="alert-triangle")
+        return redirect(f"{URL}/keep")
+    say_queued(journal_jobs.erase_one_person.later(person=person, key=f"person {person}"))
     return redirect(f"{URL}/keep")

@@ -49,9 +49,8 @@ def main(rows: int) -> dict[str, Any]:
     from core.config import load as settings
     from core.context import Actor, acting
     from core.db import db
-    from core.journal import history
     from core.journal_keep import check, removable, remove
-    from core.journal_query import batches_of, rows_of
+    from core.journal_query import batches_of, history, rows_of
     from core.model import model_of
     from core.past import moments
     from tests.core.journal_plans import QUESTIONS

@@ -30,7 +30,7 @@ def commands(house: Installation) -> list[list[str]]:
     first = re.search(r"\n  COMMAND\n(.*?)\n\n", house.must("--help"), re.DOTALL)
     assert first
     found = [[word] for word in re.findall(r"^ {4}([a-z-]+)", first.group(1), re.MULTILINE)]
-    for name in ("user", "addon", "translate"):
+    for name in ("user", "addon", "translate", "journal"):
         below = re.search(r"\n  WHAT\n(.*?)\n\n", house.must(name, "--help"), re.DOTALL)
         assert below
         found += [[name, word] for word in re.findall(r"^ {4}([a-z-]+)", below.group(1), re.MULTILINE)]

@@ -16,7 +16,8 @@ from core.context import Actor, acting, system
 from core.db import db
 from core.errors import Invalid
 from core.hooks import hook
-from core.journal import batch, batches, history, journal
+from core.journal import batch, batches, journal
+from core.journal_query import history
 from core.people import User
 from core.seal import row_hash, seal
 from tests.core.kernel import acts, model

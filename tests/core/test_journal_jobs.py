@@ -100,15 +100,15 @@ def test_only_a_system_administrator_says_how_long_whatever_the_door(app, login_
     chief, boss = login_as("chief", level="system_administrator"), login_as("boss", level="administrator")
     assert "How long it is kept" in chief.get("/settings/journal/keep").text
     assert "How long it is kept" not in boss.get("/settings/journal/keep").text
-    assert boss.post("/settings/journal/months", data={"months": "1"}).status_code == 403
-    chief.post("/settings/journal/months", data={"months": "36"})
+    assert boss.post("/settings/journal/months", data={"keep_months": "1"}).status_code == 403
+    chief.post("/settings/journal/months", data={"keep_months": "36"})
     number = db.session.execute(text("SELECT id FROM core_setting WHERE key = 'journal.keep_months'")).scalar_one()
     db.session.rollback()
     done = api_as("boss").delete(f"/api/v1/core_setting/{number}")
     assert done.status_code == 403 and "what the journal keeps, and how long" in done.json["message"]
     for wrong in ("-1", "x", "99999", ""):
-        assert "alert-triangle" in chief.post("/settings/journal/months", data={"months": wrong}, follow_redirects=True).text, wrong
-    page = chief.post("/settings/journal/months", data={"months": "24"}, follow_redirects=True).text
+        assert "alert-triangle" in chief.post("/settings/journal/months", data={"keep_months": wrong}, follow_redirects=True).text, wrong
+    page = chief.post("/settings/journal/months", data={"keep_months": "24"}, follow_redirects=True).text
     assert "kept for 24 months" in page and 'value="24"' in page
 
 

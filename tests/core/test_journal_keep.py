@@ -13,7 +13,8 @@ from core.context import Actor, acting
 from core.db import db
 from core.errors import Conflict, Refused
 from core.journal import batch, journal
-from core.journal_keep import check, erase, remove
+from core.journal_erase import erase
+from core.journal_keep import check, remove
 from core.model import model_of
 from core.past import moments, parts_of, pasts
 from core.records import records

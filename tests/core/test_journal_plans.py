@@ -9,9 +9,9 @@ from sqlalchemy import insert, text
 
 from core.context import Actor, acting
 from core.db import db
-from core.journal import RARE, batches, history, journal
+from core.journal import RARE, batches, journal
 from core.journal_keep import check, removable
-from core.journal_query import batches_of, rows_of
+from core.journal_query import batches_of, history, rows_of
 from core.model import model_of
 from core.past import moments
 from core.testing import both_databases
