@@ -20,6 +20,7 @@ from core.filters import field_named, filter_fields
 from core.i18n import gettext as _
 from core.listing import MOST_COUNTED, _Question
 from core.options import options
+from core.reading import saw_groups
 from core.titles import know_titles, titles
 from core.zones import shifts
 
@@ -96,6 +97,7 @@ def groups(
     question = _Question(model, filter, search)
     _affordable(model, question, [*(key.field for key in keys), *added])
     found = Grouped(keys, added)
+    saw_groups(model, [key.name for key in keys] + [one.name for one in added])
     if question.known == []:
         return found
     rows = db.session.execute(_statement(model, question, keys, added, limit)).all()
@@ -120,6 +122,7 @@ def totals(model: Any, sums: Sequence[str], filter: Any = None, search: str | No
     added = [_summed(model, name) for name in sums]
     question = _Question(model, filter, search)
     _affordable(model, question, added)
+    saw_groups(model, [one.name for one in added])
     if not added or question.known == []:
         return (None,) * len(added)
     row = db.session.execute(select(func.count(), *map(_sum(model), added)).select_from(model).where(*question.where())).one()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from core.i18n import gettext as _
 from core.jobs import Running, cancelled, checkpoint, current_job, job, progress, remembered
 from core.model import model_label, model_of
 from core.reach import extent, still_within
+from core.reading import spans
 from core.records import records
 from core.rules import may
 from core.settings import declare_setting, number_between, setting
@@ -71,8 +73,9 @@ def write_export(
             reach = _reach(model_of(table))
             total, _more = count_rows(model_of(table), **asked)
             work = _fresh_folder(number, run)
+            left = array("q")
             told = run_export(
-                table, work / f"export.{ending}", fields=names, order=order, quiet=True,
+                table, work / f"export.{ending}", fields=names, order=order, left=left,
                 after_page=lambda done: _go_on(done, total), **asked,
             )  # fmt: skip
         # Only the run that still holds the job puts its file in place.
@@ -90,7 +93,8 @@ def write_export(
         shutil.rmtree(_folder_of(number, run), ignore_errors=True)
     progress(told.rows, told.rows)
     model = model_of(table)
-    tell_the_journal(model, {"rows": told.rows, "filter": filter, "search": search, "fields": names, "format": ending})
+    facts = {"filter": filter, "search": search, "fields": names, "format": ending, "job": number or None}
+    tell_the_journal(model, {"rows": told.rows, "ids": spans(left), **facts})
     name = f"{model_label(model, many=True)}-{today().isoformat()}.{ending}"
     checkpoint(export={"table": table, "ending": ending, "name": name, "rows": told.rows, "fields": names, "reach": reach})
 

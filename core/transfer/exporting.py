@@ -22,6 +22,7 @@ from core.filters import compile_filter, field_named, filter_fields
 from core.i18n import gettext as _
 from core.listing import id_among, page
 from core.model import model_label, model_of
+from core.reading import spans
 from core.records import QUIET, records
 from core.rules import may, rights
 from core.transfer.cells import defused, is_number, starts_a_formula
@@ -66,12 +67,13 @@ def export_fields(model: type, names: Iterable[str] = ()) -> list[Field]:
 
 def export_rows(
     model: type, filter: Any = None, search: str | None = None, order: Any = None, fields: Iterable[str] = (),
-    ids: Iterable[int] | None = None, after_page: AfterPage | None = None, quiet: bool = False,
+    ids: Iterable[int] | None = None, after_page: AfterPage | None = None, left: array[int] | None = None,
 ) -> Iterator[list[str]]:  # fmt: skip
     """The heading, then each record as texts, read in chunks by key-set: memory does not grow with the number of rows.
 
     Checks the right to export and writes the journal before the first row is given out. With ``ids`` only those records.
-    ``after_page`` is called between two pages with the number of rows so far; ``quiet`` leaves the journal to the caller.
+    ``after_page`` is called between two pages with the number of rows so far. With ``left`` the journal is the caller's to tell, and
+    the ids of what has left are put there.
     Texts are as they are; `csv_lines` defuses them. Raises `Refused` or `Broken` at once, not in the middle.
     """
     verdict = may("export", model)
@@ -83,11 +85,15 @@ def export_rows(
     wanted = None if ids is None else list(dict.fromkeys(ids))
     if wanted is None:
         # An order that this list cannot have is told now: a file that has begun cannot say so any more.
-        page(model, filter, search, order if order is not None else "id", limit=1, count=False)
-    if not quiet:
-        count, _more = count_rows(model, filter, search, wanted)
-        tell_the_journal(model, {"rows": count, "filter": filter, "search": search, "fields": [one.name for one in columns]})
-    return _walk(model, columns, filter, search, order, wanted, after_page)
+        page(model, filter, search, order if order is not None else "id", limit=1, count=False, columns=[])
+    # Which rows, in which order, is asked in one go (8 bytes each): a row that is changed while others are being
+    # written moves in the list, and would come twice or not at all.
+    found = _ids(model, filter, search, order) if wanted is None else _reachable(model, wanted)
+    if left is None:
+        found = found if wanted is not None else _reachable(model, found)
+        asked = {"filter": filter, "search": search, "fields": [one.name for one in columns]}
+        tell_the_journal(model, {"rows": len(found), "ids": spans(found), **asked})
+    return _walk(model, columns, found, after_page, left)
 
 
 def count_rows(
@@ -96,7 +102,7 @@ def count_rows(
     """(how many rows an export of the acting person holds, whether there are more); with ``most`` no further than that is counted."""
     reach = None if actor().system else rights().row_filter(model, "export")
     if most is not None and ids is None and reach is None:
-        found = records(model).find(filter=filter, search=search, order="id", limit=1)
+        found = records(model).find(filter=filter, search=search, order="id", limit=1, columns=[])
         return min(found.count, most), found.capped or found.count > most
     query = records(model).select().with_only_columns(model.id)
     if reach is not None:
@@ -127,13 +133,13 @@ def csv_lines(rows: Iterable[list[str]]) -> Iterator[bytes]:
 
 def run_export(
     table: str, path: Path | str, *, fields: Sequence[str] = (), filter: Any = None, search: str | None = None, order: Any = None,
-    ids: Iterable[int] | None = None, progress: Progress | None = None, after_page: AfterPage | None = None, quiet: bool = False,
+    ids: Iterable[int] | None = None, progress: Progress | None = None, after_page: AfterPage | None = None, left: array[int] | None = None,
 ) -> ExportOutcome:  # fmt: skip
     """Write records of the model of ``table`` to ``path``, ``.csv`` or ``.xlsx`` by its ending; complete, or not at all."""
     path, model = Path(path), model_of(table)
     if path.suffix.lower() not in (".csv", ".xlsx"):
         raise Broken(_("Please let the file end in .csv or .xlsx; “%(file)s” does not.", file=path.name))
-    rows = _Passing(export_rows(model, filter, search, order, fields, ids, after_page, quiet), progress)
+    rows = _Passing(export_rows(model, filter, search, order, fields, ids, after_page, left), progress)
     part = path.with_name(path.name + ".part")
     try:
         if path.suffix.lower() == ".csv":
@@ -216,14 +222,18 @@ def _give_up(sheet: Any) -> None:
 
 
 def _walk(
-    model: type, columns: list[Field], filter: Any, search: str | None, order: Any, ids: list[int] | None, after_page: AfterPage | None
+    model: type, columns: list[Field], ids: Sequence[int], after_page: AfterPage | None, left: array[int] | None
 ) -> Iterator[list[str]]:
     yield [one.title for one in columns]
     done = 0
-    for found in _pages(model, filter, search, order, ids):
-        found = _exportable(model, found)
+    for start in range(0, len(ids), CHUNK):
+        found = _exportable(model, records(model).many(ids[start : start + CHUNK]))
+        # The export's own line tells of these.
+        actor().memo.pop("saw", None)
         names = {one.name: written(one.target, _linked_ids(one, found)) for one in columns if one.kind.name in ("link", "links")}
         texts = [[_cell(one, one.get(record), names.get(one.name, {})) for one in columns] for record in found]
+        if left is not None:
+            left.extend(one.id for one in found)
         if db.session().execution_options.get("mortise_read_only"):
             # No transaction stays open while the rows are written to a disk or sent to somebody with a slow line.
             db.session.rollback()
@@ -233,22 +243,26 @@ def _walk(
             after_page(done)
 
 
-def _pages(model: type, filter: Any, search: str | None, order: Any, ids: list[int] | None) -> Iterator[list[Any]]:
-    if ids is not None:
-        for start in range(0, len(ids), CHUNK):
-            yield records(model).many(ids[start : start + CHUNK])
-        return
-    # Which rows, in which order, is asked in one go (8 bytes each): a row that is changed while others are being
-    # written moves in the list, and would come twice or not at all.
+def _ids(model: type, filter: Any, search: str | None, order: Any) -> array[int]:
     found, after = array("q"), None
     while True:
-        some = page(model, filter, search, order if order is not None else "id", limit=1000, after=after, count=False, columns=["id"])
+        some = page(model, filter, search, order if order is not None else "id", limit=1000, after=after, count=False, columns=[])
         found.extend(row.id for row in some.rows)
         after = some.next
         if after is None:
-            break
-    for start in range(0, len(found), CHUNK):
-        yield records(model).many(found[start : start + CHUNK])
+            return found
+
+
+def _reachable(model: Any, ids: Sequence[int]) -> array[int]:
+    """Those of these records that the person may read and export, in the same order."""
+    reach = None if actor().system else rights().row_filter(model, "export")
+    kept = array("q")
+    for start in range(0, len(ids), CHUNK):
+        some = [int(one) for one in ids[start : start + CHUNK]]
+        query = records(model).select().with_only_columns(model.id).where(model.id.in_(some))
+        known = set(db.session.execute(query if reach is None else query.where(reach)).scalars())
+        kept.extend(one for one in some if one in known)
+    return kept
 
 
 def _exportable(model: type, found: list[Any]) -> list[Any]:

@@ -70,7 +70,7 @@ def write(table: str) -> Any:
         raise Broken(_("Please select records first."))
     asked: dict[str, Any] = {"filter": _tree(form), "search": _words(form), "order": _order(view, form)} if ids is None else {"ids": ids}
     # A filter or an order that there is not is told now, not by a job that fails later.
-    page(model, asked.get("filter"), asked.get("search"), asked.get("order") or "id", limit=1, count=False)
+    page(model, asked.get("filter"), asked.get("search"), asked.get("order") or "id", limit=1, count=False, columns=[])
     _count, more = count_rows(model, asked.get("filter"), asked.get("search"), ids, most=AT_ONCE[ending])
     if more:
         from core.transfer.export_jobs import write_export

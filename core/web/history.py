@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -14,9 +15,10 @@ from core.db import db
 from core.fields import Field
 from core.i18n import gettext as _
 from core.i18n import ngettext, t
-from core.journal import batches
+from core.journal import LOOKING, batches
 from core.model import fields_of, model_label, models
 from core.past import parts_of, rows_with_parts
+from core.reading import spans
 from core.records import titles
 from core.rules import may, visible_ids
 from core.seal import lifted
@@ -107,6 +109,18 @@ def people(ids: Any) -> dict[int, str]:
     return dict(db.session.execute(select(User.id, User.name).where(User.id.in_(wanted)), execution_options=QUIET).all())
 
 
+def fact_texts(verb: str, facts: dict[str, Any]) -> list[dict[str, str]]:
+    """What a row says that tells of no change, as lines like those of changes: how many were taken along, which ones."""
+    words = {"rows": _("Rows"), "ids": _("Numbers of the records"), "groups": _("Groups and totals of"), "name": _("File")}
+    made = []
+    for name, label in words.items() if verb in (*LOOKING, "export") else ():
+        value = facts[name][1] if isinstance(facts.get(name), list) and verb == "export" else facts.get(name)
+        if value not in (None, ""):
+            new = spans(value) if name == "ids" and isinstance(value, list) else " ".join(value) if isinstance(value, list) else str(value)
+            made.append({"label": label, "old": "", "new": new})
+    return made
+
+
 def facts_of(row: Any) -> dict[str, Any]:
     """What a row of the journal says: ``{field: [old, new]}``, or facts of what is no change."""
     try:
@@ -120,6 +134,7 @@ def _event(
     row: Any, model: type | None, facts: dict[str, Any], fields: dict[str, Any], linked: dict[str, dict[int, str]]
 ) -> SimpleNamespace:
     changes = change_texts(model, facts, fields, linked) if model is not None and row.verb != "delete" else []
+    changes = changes or fact_texts(row.verb, facts)
     shown = [one for one in changes if one["old"] or one["new"]]
     more = len(shown) - MOST_CHANGES
     return SimpleNamespace(
@@ -142,6 +157,17 @@ def day_label(moment: datetime) -> str:
     if there == here:
         return _("Today")
     return _("Yesterday") if there == here - timedelta(days=1) else there.isoformat()
+
+
+def by_days(entries: Iterable[tuple[datetime, Any]]) -> list[SimpleNamespace]:
+    """(moment, entry), newest first, as days: each with its ``label`` and its ``entries``."""
+    days: list[SimpleNamespace] = []
+    for moment, entry in entries:
+        label = day_label(moment)
+        if not days or days[-1].label != label:
+            days.append(SimpleNamespace(label=label, entries=[]))
+        days[-1].entries.append(entry)
+    return days
 
 
 def seen_parts(model: type) -> list[tuple[type, Field]]:
@@ -199,7 +225,7 @@ def history_page(view: View, record: Any, limit: int) -> SimpleNamespace:
     linked = linked_in(fields, [found for row, found in zip(rows, facts, strict=True) if row.model == own])
     undone = _undone({row.batch_id for row in rows})
     may_undo = bool(may("edit", record))
-    days: list[SimpleNamespace] = []
+    told: list[tuple[datetime, SimpleNamespace]] = []
     undoable = True
     for row, found in zip(rows, facts, strict=True):
         mine = row.model == own
@@ -210,11 +236,9 @@ def history_page(view: View, record: Any, limit: int) -> SimpleNamespace:
         newest = may_undo and undoable and mine and row.verb == "edit" and row.batch_id not in undone
         event.undo_url = f"/undo/{row.batch_id}" if newest else ""
         undoable = undoable and not mine
-        if not days or days[-1].label != day_label(row.at):
-            days.append(SimpleNamespace(label=day_label(row.at), events=[]))
-        days[-1].events.append(event)
+        told.append((row.at, event))
     here = record_url(view.model.__tablename__, record.id)
-    return SimpleNamespace(days=days, more_url=f"{here}/_history?limit={limit * 5}" if older else "", record_url=here)
+    return SimpleNamespace(days=by_days(told), more_url=f"{here}/_history?limit={limit * 5}" if older else "", record_url=here)
 
 
 def _undone(ids: set[int]) -> set[int]:

@@ -17,7 +17,7 @@ from core.journal_query import NAMES, question, rows_of
 from core.model import fields_of, model_label, models
 from core.rules import may, rights
 from core.web.cells import change_texts, linked_in
-from core.web.history import door_words, facts_of, nobody, people, verb_words
+from core.web.history import door_words, fact_texts, facts_of, nobody, people, verb_words
 
 AT_ONCE = 600
 MOST_LINES = 200_000
@@ -80,7 +80,8 @@ def _lines(rows: list[Any]) -> Iterator[list[str]]:
             doors.get(row.door, "") or row.door, row.address or "", verbs.get(row.verb, row.verb), str(row.batch_id), label,
             str(row.record_id or ""),
         ]  # fmt: skip
-        for one in texts.get(row.id) or [{"label": "", "old": "", "new": ""}]:
+        said = texts.get(row.id) or (fact_texts(row.verb, facts[row.id]) if row.id in texts else [])
+        for one in said or [{"label": "", "old": "", "new": ""}]:
             yield [*head, one["label"], one["old"], one["new"], row.hash or ""]
 
 

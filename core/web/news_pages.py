@@ -18,7 +18,7 @@ from core.model import model_label
 from core.news import Change, news, news_kinds, seen_fields
 from core.news_mark import ALL, beyond, here, look, looked, looked_at, since
 from core.web.cells import change_texts, linked_in, record_url
-from core.web.history import day_label, people
+from core.web.history import by_days, day_label, people
 from core.web.lists import address
 from core.web.shell import safe_next, say
 
@@ -102,16 +102,14 @@ def _days(found: list[Change]) -> list[SimpleNamespace]:
     """The entries by days, in words."""
     names = people(one.user_id for one in found)
     texts = _texts([each for one in found for each in (one, *one.lines)])
-    days: list[SimpleNamespace] = []
+    told = []
     for one in found:
         entry = _entry(one, texts)
         entry.who = names.get(one.user_id or 0) or _("The system")
         entry.time, entry.full = local(one.at).strftime("%H:%M"), local(one.at).strftime("%Y-%m-%d %H:%M:%S")
         entry.moment, entry.lines = one.at.isoformat() + "Z", [_entry(each, texts) for each in one.lines]
-        if not days or days[-1].label != day_label(one.at):
-            days.append(SimpleNamespace(label=day_label(one.at), entries=[]))
-        days[-1].entries.append(entry)
-    return days
+        told.append((one.at, entry))
+    return by_days(told)
 
 
 def _texts(found: list[Change]) -> dict[int, list[dict[str, str]]]:

@@ -17,7 +17,7 @@ from core.rules import may
 from core.settings import setting
 from core.trash import Deleted, deleted, kinds, restore
 from core.web.cells import record_url
-from core.web.history import day_label, people
+from core.web.history import by_days, people
 from core.web.lists import address
 from core.web.shell import safe_next, say
 
@@ -34,20 +34,20 @@ def trash() -> str:
     before = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
     entries, after = deleted(known.get(chosen), before)
     names = people(one.user_id for one in entries)
-    days: list[SimpleNamespace] = []
-    for one in entries:
-        if not days or days[-1].label != day_label(one.at):
-            days.append(SimpleNamespace(label=day_label(one.at), entries=[]))
-        days[-1].entries.append(
+    told = [
+        (
+            one.at,
             SimpleNamespace(
                 row=one.row, title=one.title, kind=model_label(one.model), who=names.get(one.user_id or 0) or _("The system"),
                 time=local(one.at).strftime("%H:%M"), full=local(one.at).strftime("%Y-%m-%d %H:%M:%S"), moment=one.at.isoformat() + "Z",
                 parts=ngettext("with %(count)s line", "with %(count)s lines", one.parts) if one.parts else "",
                 may_restore=bool(may("create", one.model)),
-            )
-        )  # fmt: skip
+            ),
+        )
+        for one in entries
+    ]  # fmt: skip
     page = SimpleNamespace(
-        url=URL, days=days, model=chosen if chosen in known else "", here=address(URL, model=chosen, before=before),
+        url=URL, days=by_days(told), model=chosen if chosen in known else "", here=address(URL, model=chosen, before=before),
         models=sorted(((table, model_label(one, many=True)) for table, one in known.items()), key=lambda pair: pair[1]),
         kept=ngettext("Kept for %(count)s day.", "Kept for %(count)s days.", setting("trash.keep_days")),
         next_url=address(URL, model=chosen, before=after) if after else "", first_url=address(URL, model=chosen) if before else "",

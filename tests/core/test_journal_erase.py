@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import delete, func, insert, select, text, update
 
 from core.accounts import sessions, sign_ins
 from core.context import now
@@ -33,20 +33,14 @@ def rows(*where):
 def anna(app, login_as, create_user, clock):
     """An employee who has signed in with her password, made a client and gone; everything sealed."""
     clock.set(datetime(2031, 1, 10, 9))
-    made = create_user("anna", roles=["Salesperson"], email="anna@home.example")
+    made = create_user("anna", roles=["Salesperson"])
+    made.email = "anna@home.example"
+    db.session.commit()
     her = login_as(made)
     her.post("/crm_client/new", data={"name": "Far Hills", "_once": "a"}, environ_overrides={"REMOTE_ADDR": "203.0.113.7"})
-    stranger = app.test_client()
-    form = stranger.get("/login/", environ_overrides={"REMOTE_ADDR": "203.0.113.7"})
-    assert form.status_code == 200
-    db.session.execute(
-        text(
-            "INSERT INTO core_sign_in (user_id, at, worked, door, address, agent) VALUES (:id, :at, true, 'screen', '203.0.113.7', 'Firefox')"
-        ),
-        {"id": made.id, "at": now()},
-    )
+    came = {"user_id": made.id, "at": now(), "worked": True, "door": "screen", "address": "203.0.113.7", "agent": "Firefox"}
+    db.session.execute(insert(sign_ins).values(came))
     db.session.commit()
-    her.get("/logout/") if her.get("/logout/").status_code == 405 else None
     seal_all()
     return made.id
 
@@ -178,7 +172,6 @@ def test_each_kind_says_who_it_was_until_its_months_are_over_and_changes_always(
         boss_id = db.session.execute(text("SELECT id FROM ab_user WHERE username = 'boss'")).scalar_one()
         db.session.rollback()
     seal_all()
-    everything = len(rows())
 
     def named(*verbs: str) -> list[bool]:
         return [one["user_id"] == boss_id for one in rows(column.model.in_(["crm_tag", ""]), column.verb.in_(verbs))]
@@ -206,14 +199,10 @@ def test_each_kind_says_who_it_was_until_its_months_are_over_and_changes_always(
     set_setting("journal.file_months", 1)
     db.session.commit()
     night(datetime(2031, 4, 1))
-    assert named("print") == [False] * 3 if datetime(2031, 4, 1) >= datetime(2031, 3, 31, 16) else True
-    # Later the whole of it moves out, in spite of what was emptied before.
+    assert named("print") == [False] * 3 and named("create") == [True] * 3
     chief = login_as("chief", level="system_administrator")
     page = chief.get("/settings/journal?verb=read").text
     assert "No longer kept" in page and "boss" in page
-    set_setting("trash.keep_days", 1)
-    db.session.commit()
-    assert len(rows()) > everything
 
 
 @both_databases

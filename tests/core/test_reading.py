@@ -10,9 +10,11 @@ import pytest
 from sqlalchemy import select
 
 from core.db import db
+from core.jobs import run_jobs
 from core.journal import journal
 from core.journal_keep import check
 from core.model import model_of
+from core.reading import spans
 from core.settings import set_setting
 from core.testing import both_databases, settle
 from tests.core.test_journal_keep import seal_all
@@ -130,3 +132,95 @@ def test_what_goes_to_the_printer_is_journalled(page: Any, clients: Any) -> None
             page.evaluate("dispatchEvent(new Event('beforeprint'))")
         assert printed.value.status == 200
         assert [one[4] for one in reads("print")][-1] == record
+
+
+@pytest.mark.browser
+def test_a_button_prints_a_record_and_a_list_and_both_are_journalled(page: Any, clients: Any) -> None:
+    for address, record in ((f"/crm_client/{clients[0]}", clients[0]), ("/crm_client/", 0)):
+        page.goto(address)
+        # Chromium without a screen has no printer; what it tells the page before printing is what it always tells.
+        page.evaluate("print = () => dispatchEvent(new Event('beforeprint'))")
+        with page.expect_response(lambda answer: answer.url.endswith("_printed")) as printed:
+            page.get_by_role("button", name="Print", exact=True).click()
+        assert printed.value.status == 200
+        assert [one[4] for one in reads("print")][-1] == record
+
+
+# -- what leaves, and what is counted -----------------------------------------------------------------------------------------
+
+
+def told(verb: str) -> list[dict[str, Any]]:
+    db.session.rollback()
+    query = select(journal.c.changes).where(journal.c.verb == verb).order_by(journal.c.id)
+    found = [json.loads(one) for one in db.session.execute(query).scalars()]
+    settle()
+    return found
+
+
+def test_numbers_are_told_in_few_words_and_no_more_than_fit():
+    assert spans([]) == "" and spans([3]) == "3" and spans([9, 8, 7, 3, 8]) == "3 7-9"
+    assert spans(range(1, 1_000_001)) == "1-1000000"
+    assert spans(range(0, 100, 2), most=3) == "0 2 4 …" and spans([0, 2, 4], most=3) == "0 2 4" and spans([0, 2, 4, 5], most=3) == "0 2 4-5"
+
+
+@both_databases
+def test_an_export_tells_which_records_left_by_each_of_its_doors(app, login_as, create, create_user):
+    li = create_user("li", roles=["Salesperson"])
+    made = [create("crm_client", name=name, owner=li if name != "Far" else None).id for name in ("A", "B", "Far", "C")]
+    set_setting("journal.read_models", "crm_client")
+    db.session.commit()
+    boss = login_as("boss", level="administrator")
+    every = f"{made[0]}-{made[-1]}" if made[-1] - made[0] == 3 else " ".join(map(str, made))
+    assert boss.get("/crm_client/_export").status_code == 200
+    for ending in ("csv", "xlsx"):
+        assert boss.post("/crm_client/_export", data={"format": ending, "rows": "all"}).status_code == 200
+        assert (
+            boss.post("/crm_client/_export", data={"format": ending, "rows": "ticked", "ids": [str(made[3]), str(made[0])]}).status_code
+            == 200
+        )
+    few = f"{made[0]} {made[3]}"
+    assert [(one["ids"][1], one["rows"][1]) for one in told("export")] == [(every, 4), (every, 4), (few, 2), (every, 4), (few, 2)]
+    assert not told("read"), "the line of the export tells of them"
+    page = boss.get("/settings/journal?verb=export").text
+    assert "Numbers of the records" in page and few in page
+
+
+@both_databases
+def test_a_job_that_exports_tells_which_records_left(app, create, acting_as, create_user):
+    made = [create("crm_tag", name=name).id for name in ("a", "b", "c")]
+    with acting_as(create_user("boss", level="administrator")):
+        from core.transfer.export_jobs import write_export
+
+        write_export.later(table="crm_tag", ending="csv", ids=[made[2], made[0]])
+        db.session.commit()
+    run_jobs(once=True)
+    (one,) = told("export")
+    assert one["ids"] == [None, spans([made[0], made[2]])] and one["rows"] == [None, 2] and one["job"][1]
+
+
+@both_databases
+def test_groups_totals_and_the_preview_of_a_change_of_many_are_readings(app, login_as, api_as, clients):
+    boss = login_as("boss", level="administrator")
+    assert boss.get("/crm_client/?group=status").status_code == 200
+    assert api_as("boss").get("/api/v1/crm_client/_groups?by=status").status_code == 200
+    assert [one.get("groups") for one in told("read")] == [["status"], ["status"]]
+    before = len(told("read"))
+    ids = list(map(str, clients))
+    answer = boss.post(
+        "/crm_client/_edit", data={"_ids": " ".join(ids), "ids": ids, "_field": "email", "_step": "look", "email": "x@example.com"}
+    )
+    assert answer.status_code == 200 and "Far Hills" in answer.text
+    assert [one.get("ids") for one in told("read")[before:]] == [clients]
+
+
+@both_databases
+def test_the_setting_is_asked_once_a_page(app, login_as, create, monkeypatch):
+    import core.reading
+
+    for number in range(30):
+        create("crm_tag", name=f"t{number}")
+    boss = login_as("boss", level="administrator")
+    asked, real = [], core.reading.setting
+    monkeypatch.setattr(core.reading, "setting", lambda key: asked.append(key) or real(key))
+    assert boss.get("/crm_tag/").status_code == 200
+    assert asked.count("journal.read_models") == 1

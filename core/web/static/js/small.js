@@ -24,6 +24,7 @@ function startUndo() {
 
 // That a page of records goes to the printer is kept in the journal, as exports are.
 function startPrinting() {
+  for (const button of document.querySelectorAll("[data-print]")) button.addEventListener("click", () => window.print());
   const found = location.pathname.match(/^\/(\w+)\/(\d+)?$/);
   const token = document.querySelector("#undo-last [name=csrf_token]")?.value;
   if (!found || !token || !document.querySelector("#record-form, [data-list]")) return;
