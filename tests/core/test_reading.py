@@ -205,10 +205,8 @@ def test_groups_totals_and_the_preview_of_a_change_of_many_are_readings(app, log
     assert api_as("boss").get("/api/v1/crm_client/_groups?by=status").status_code == 200
     assert [one.get("groups") for one in told("read")] == [["status"], ["status"]]
     before = len(told("read"))
-    ids = list(map(str, clients))
-    answer = boss.post(
-        "/crm_client/_edit", data={"_ids": " ".join(ids), "ids": ids, "_field": "email", "_step": "look", "email": "x@example.com"}
-    )
+    sent = {"_ids": list(map(str, clients)), "_field": "email", "_step": "show", "email": "x@example.com"}
+    answer = boss.post("/crm_client/_edit", data=sent)
     assert answer.status_code == 200 and "Far Hills" in answer.text
     assert [one.get("ids") for one in told("read")[before:]] == [clients]
 
