@@ -154,7 +154,7 @@ def _told() -> _Told:
         else:
             found.erased.update(facts["rows"])
             if "person" in facts:
-                found.people[facts["person"]] = facts["seal"]
+                found.people[facts["person"]] = max(facts["seal"], found.people.get(facts["person"], 0))
     return found
 
 

@@ -90,7 +90,7 @@ def export_rows(
     # written moves in the list, and would come twice or not at all.
     found = _ids(model, filter, search, order) if wanted is None else _reachable(model, wanted)
     if left is None:
-        found = found if wanted is not None else _reachable(model, found)
+        found = found if wanted is not None or _export_reach(model) is None else _reachable(model, found)
         asked = {"filter": filter, "search": search, "fields": [one.name for one in columns]}
         tell_the_journal(model, {"rows": len(found), "ids": spans(found), **asked})
     return _walk(model, columns, found, after_page, left)
@@ -100,7 +100,7 @@ def count_rows(
     model: Any, filter: Any = None, search: str | None = None, ids: Sequence[int] | None = None, most: int | None = None
 ) -> tuple[int, bool]:  # fmt: skip
     """(how many rows an export of the acting person holds, whether there are more); with ``most`` no further than that is counted."""
-    reach = None if actor().system else rights().row_filter(model, "export")
+    reach = _export_reach(model)
     if most is not None and ids is None and reach is None:
         found = records(model).find(filter=filter, search=search, order="id", limit=1, columns=[])
         return min(found.count, most), found.capped or found.count > most
@@ -255,8 +255,7 @@ def _ids(model: type, filter: Any, search: str | None, order: Any) -> array[int]
 
 def _reachable(model: Any, ids: Sequence[int]) -> array[int]:
     """Those of these records that the person may read and export, in the same order."""
-    reach = None if actor().system else rights().row_filter(model, "export")
-    kept = array("q")
+    reach, kept = _export_reach(model), array("q")
     for start in range(0, len(ids), CHUNK):
         some = [int(one) for one in ids[start : start + CHUNK]]
         query = records(model).select().with_only_columns(model.id).where(model.id.in_(some))
@@ -265,12 +264,15 @@ def _reachable(model: Any, ids: Sequence[int]) -> array[int]:
     return kept
 
 
+def _export_reach(model: type) -> Any:
+    """Which of the records that he reads the acting person may export; None for all of them."""
+    return None if actor().system else rights().row_filter(model, "export")
+
+
 def _exportable(model: type, found: list[Any]) -> list[Any]:
     """Those records that the person may not only read but export."""
-    if actor().system or not found:
-        return found
-    reach = rights().row_filter(model, "export")
-    if reach is None:
+    reach = _export_reach(model)
+    if reach is None or not found:
         return found
     table = model.__table__
     allowed = set(

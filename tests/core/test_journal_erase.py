@@ -13,9 +13,10 @@ from core.db import db
 from core.errors import Conflict, Missing, Refused
 from core.jobs import run_jobs
 from core.journal import batches, journal
-from core.journal_erase import account_named, erase_person, thin
+from core.journal_erase import Erased, account_named, erase_person, thin
 from core.journal_jobs import KINDS, kept_since, thin_old_entries
 from core.journal_keep import ERASED, THINNED, check, remove
+from core.people import MortiseUser
 from core.settings import set_setting
 from core.testing import both_databases
 from tests.core.test_journal_keep import seal_all
@@ -69,10 +70,6 @@ def test_a_persons_values_and_addresses_go_from_the_browser_and_the_chain_holds(
         assert kept and {tuple(one) for one in kept} == {(None, None)}, table.name
     seal_all()
     assert "The journal is whole." in checked(chief) and check().erased > len(after)
-    assert (
-        "entries were emptied" in chief.get("/settings/journal/keep").text
-        or "were emptied with an entry" in chief.get("/settings/journal/keep").text
-    )
 
 
 @both_databases
@@ -90,6 +87,15 @@ def test_nothing_is_taken_away_without_an_entry_and_nothing_is_put_in_its_place(
         db.session.rollback()
     seal_all()
     assert check().fine
+    # Once more, of what came later and has no address: what the first entry says holds on.
+    db.session.get(MortiseUser, anna).email = "anna@new.example"
+    db.session.commit()
+    seal_all()
+    with acting_as(boss):
+        assert erase_person(anna) == Erased(1, 0, 0)
+        db.session.commit()
+    seal_all()
+    assert check().fine and "anna@new.example" not in str(rows())
     hers, others = rows(column.user_id == anna)[0]["id"], rows(column.user_id.is_(None), column.address_veil.is_not(None))[0]["id"]
     attacks = {
         "another address in its place": update(journal).where(column.id == hers).values(address="10.0.0.1"),
