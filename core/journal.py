@@ -46,7 +46,7 @@ class Batch(FabModel):
     __table_args__ = {"sqlite_autoincrement": True, "info": {"addon": "core"}}
 
     id: Mapped[int] = mapped_column(_big, primary_key=True)
-    at: Mapped[datetime] = mapped_column(DateTime, nullable=False)
+    at: Mapped[datetime] = mapped_column(DateTime, nullable=False, index=True)
     user_id: Mapped[int | None] = mapped_column(Integer, nullable=True, index=True)
     door: Mapped[str] = mapped_column(String(20), nullable=False)
     title: Mapped[str | None] = mapped_column(String(200), nullable=True)
@@ -70,12 +70,8 @@ class JournalRow(FabModel):
         Index("ix_core_journal_model_record", "model", "record_id", "id"),
         Index("ix_core_journal_user_at", "user_id", "at"),
         Index(
-            "ix_core_journal_model_part",
-            "model",
-            "part_of_id",
-            "id",
-            postgresql_where=text("part_of_id IS NOT NULL"),
-            sqlite_where=text("part_of_id IS NOT NULL"),
+            "ix_core_journal_model_part", "model", "part_of_id", "id",
+            postgresql_where=text("part_of_id IS NOT NULL"), sqlite_where=text("part_of_id IS NOT NULL"),
         ),
         Index("ix_core_journal_deleted", "id", postgresql_where=_kept_deletion, sqlite_where=_kept_deletion),
         Index("ix_core_journal_model_batch", "model", "batch_id"),

@@ -28,6 +28,7 @@ from core.seal import lifted, row_hash, whom
 REMOVED, ERASED, THINNED, CHECKED = "journal-removed", "journal-erased", "journal-thinned", "journal-checked"
 KEPT = (REMOVED, ERASED, THINNED)
 CHUNK = 5_000
+AT_ONCE = 1_000
 MOST_FAULTS = 20
 
 
@@ -180,11 +181,15 @@ def only_the_highest() -> None:
 
 def highest_before(before: datetime) -> int:
     """The seal of the newest row such that it and all rows before it are sealed and older than ``before`` (UTC); 0 without one."""
-    # Two questions, since each has its index, and both together have none.
-    unsealed = journal.c.seal.is_(None)
-    firsts = [db.session.execute(select(func.min(journal.c.id)).where(one)).scalar() for one in (journal.c.at >= before, unsealed)]
-    bound = select(func.max(journal.c.seal)).where(journal.c.id < min((one for one in firsts if one is not None), default=2**62))
-    return db.session.execute(bound).scalar() or 0
+    # From the lowest seal of what stays downward: whatever goes is passed over, never all that stays. The first rows by time hold
+    # the lowest id among them, also when several were written at the same moment.
+    first = select(journal.c.id).where(journal.c.at >= before).order_by(journal.c.at).limit(AT_ONCE).subquery()
+    lowest = db.session.execute(select(func.min(first.c.id))).scalar()
+    unsealed = db.session.execute(select(func.min(journal.c.id)).where(journal.c.seal.is_(None))).scalar()
+    stays = min((one for one in (lowest, unsealed) if one is not None), default=2**62)
+    # The sum keeps SQLite from walking through the ids instead.
+    above = db.session.execute(select(func.min(journal.c.seal)).where(journal.c.id + 0 >= stays)).scalar()
+    return (above or (db.session.execute(select(func.max(journal.c.seal))).scalar() or 0) + 1) - 1
 
 
 def removable(before: datetime) -> tuple[int, int]:

@@ -20,12 +20,14 @@ from core.db import db
 from core.errors import Broken
 from core.fields import LARGEST_ID
 from core.i18n import gettext as _
-from core.journal import LOOKING, RARE, journal
+from core.journal import LOOKING, RARE, batches, journal
 from core.model import fields_of, models
 from core.rules import may, rights
 
 NAMES = ("model", "record", "person", "verb", "door", "batch", "since", "until", "field", "value")
 CHUNK = 2_000
+AT_ONCE = 1_000
+"""Among so many batches, newest first, stands the one with the highest number, whoever began at the same moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,10 @@ class Question:
         if self.since:
             found.append(columns.at >= midnight(self.since))
         if self.until:
-            found.append(columns.at < midnight(self.until + timedelta(days=1)))
+            end = midnight(self.until + timedelta(days=1))
+            # Batches are numbered as they begin, and no row is older than its batch: from the newest of that time the walk goes back.
+            last = select(batches.c.id).where(batches.c.at < end).order_by(batches.c.at.desc()).limit(AT_ONCE).subquery()
+            found += [columns.at < end, columns.batch_id <= select(func.max(last.c.id)).scalar_subquery()]
         if self.field:
             found.append(columns.changes.contains(f'"{self.field}":[', autoescape=True))
         if self.value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 from sqlalchemy import insert, text
@@ -11,7 +11,7 @@ from core.context import Actor, acting
 from core.db import db
 from core.journal import RARE, batches, journal
 from core.journal_keep import check, removable
-from core.journal_query import batches_of, history, rows_of
+from core.journal_query import Question, batches_of, history, rows_of
 from core.model import model_of
 from core.past import moments
 from core.testing import both_databases
@@ -70,3 +70,26 @@ def test_a_plan_without_its_index_is_seen(large):
     db.session.commit()
     where = journal.select().where(journal.c.door == "command line", RARE["door"])
     assert any(SCANS.search(one) for one in plans(lambda: db.session.execute(where).all()))
+
+
+@both_databases
+def test_days_are_found_whenever_their_batches_began(app):
+    """A job that works for long has rows of later days than its own number; others begin and end meanwhile."""
+    day = datetime(2030, 5, 1)
+    begun = {2001: day, 2002: day + timedelta(days=1), 2003: day + timedelta(days=2), 2004: day + timedelta(days=3)}
+    db.session.execute(insert(batches), [{"id": one, "at": at, "door": "screen"} for one, at in begun.items()])
+    facts = {"tx": 1, "user_id": 1, "door": "screen", "model": "crm_client", "record_id": 1, "verb": "edit", "changes": "{}"}
+    rows = [(batch, at + timedelta(minutes=1)) for batch, at in begun.items()] + [(2001, day + timedelta(days=2, hours=1))]
+    db.session.execute(insert(journal), [facts | {"batch_id": batch, "at": at} for batch, at in rows])
+    db.session.commit()
+
+    def found(since: int, until: int) -> list[int]:
+        asked = Question(since=date(2030, 5, since), until=date(2030, 5, until))
+        assert sorted({one.batch_id for one in rows_of(asked)}, reverse=True) == batches_of(asked, None, 31)
+        return batches_of(asked, None, 31)
+
+    with acting(Actor(system=True, zone="UTC")):
+        assert found(3, 3) == [2003, 2001] and found(2, 2) == [2002] and found(1, 2) == [2002, 2001]
+        assert found(1, 9) == [2004, 2003, 2002, 2001] and found(6, 9) == [] and found(4, 4) == [2004]
+        asked = Question(until=date(2020, 1, 1))
+        assert batches_of(asked, None, 31) == [] == list(rows_of(asked))
