@@ -82,8 +82,7 @@ def export_rows(
     verdict = may("export", model)
     if not verdict:
         raise Refused(_("You may not export %(label)s.", label=model_label(model, many=True)), verdict)
-    # What the house counts itself is not kept by the journal.
-    columns = [one for one in export_fields(model, fields) if day is None or one.name != "version"]
+    columns = export_fields(model, fields)
     if not columns:
         raise Broken(_("There is no column to export."))
     order = order if order is not None else "id"

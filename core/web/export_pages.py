@@ -214,7 +214,7 @@ def _question(view: View, given: Any) -> SimpleNamespace:
     columns = [
         SimpleNamespace(name=name, label=one.title, shown=name in shown)
         for name, one in known.items()
-        if one.kind.name not in ("json", "file") and not (day and name == "version")
+        if one.kind.name not in ("json", "file")
     ]
     # As an export of all columns has them; what the house writes itself comes last, since few want it.
     rank = {model.title_field: -1, "owner": 1, "department": 1}
