@@ -97,8 +97,10 @@ class Then:
 
     def overtaken(self) -> bool:
         """Has something changed while the answer was put together? Then its parts do not belong together."""
-        if db.is_sqlite:
-            return False
+        return not db.is_sqlite and self.stale()
+
+    def stale(self) -> bool:
+        """Has something changed since this was read?"""
         some = select(literal(1)).where(*self.where).limit(MOST_CHANGES + 1).subquery()
         return bool(db.session.execute(select(func.count()).select_from(some)).scalar_one() != self.number_of_changes)
 
@@ -218,7 +220,7 @@ def present_of(model: Any, ids: Iterable[int]) -> dict[int, tuple[Values, dict[s
     custom = [model.custom.label("custom")] if hasattr(model, "custom") else []
     query = select(model.id, *(getattr(model, one.key).label(one.key) for one in plain), *made, *custom)
     rows = db.session.execute(query.where(id_among(model.id, wanted)), execution_options=QUIET).all()
-    linked = {one.name: _ties(model, one, wanted) for one in fields if one.kind.name == "links"}
+    linked = {one.name: ties_of(model, one, wanted) for one in fields if one.kind.name == "links"}
     found = {}
     for row in rows:
         values = {one.name: one.kind.json(value) for one in plain if (value := getattr(row, one.key)) not in (None, [])}
@@ -228,7 +230,8 @@ def present_of(model: Any, ids: Iterable[int]) -> dict[int, tuple[Values, dict[s
     return found
 
 
-def _ties(model: Any, one: Field, ids: list[int]) -> dict[int, list[int]]:
+def ties_of(model: Any, one: Field, ids: list[int]) -> dict[int, list[int]]:
+    """{id: ids it is tied to} of a field of several links today, whoever may read them."""
     _own, near, far = Compiler().ends(one, model)
     found: dict[int, list[int]] = {}
     query = select(near, far).where(id_among(near, ids)).order_by(far)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import collate, func, select, union_all
 
@@ -15,7 +15,9 @@ from core.context import actor, local, now, zone_of
 from core.cursors import Step, after, order_of, read_cursor, write_cursor
 from core.db import db
 from core.errors import Broken, Busy
+from core.fields import Field
 from core.filters import field_named
+from core.grouping import counted, sum_of, summed
 from core.i18n import gettext as _
 from core.journal import journal
 from core.listing import MOST_ROWS, Page
@@ -26,6 +28,7 @@ from core.reading import saw
 from core.rules import rights
 
 TRIES = 4
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -38,6 +41,8 @@ class PageThen(Page):
     """Ids of rows whose records are not there any more."""
     unknown: int = 0
     """So many records of then are left out, since what they were has been erased."""
+    totals: tuple[Any, ...] | None = None
+    """What the fields asked for by ``sums`` add up to; None in a list that is too long to be counted to its end."""
 
 
 def read_day(text: str) -> date:
@@ -64,12 +69,12 @@ def newest_row(day: date) -> int:
 
 def page_then(
     model: Any, day: date, filter: Any = None, search: str | None = None, order: Any = None, limit: int = 50, after: str | None = None,
-    before: str | None = None, count: bool = True, columns: Iterable[str] | None = None,
+    before: str | None = None, count: bool = True, columns: Iterable[str] | None = None, sums: Sequence[str] = (),
 ) -> PageThen:  # fmt: skip
-    """One page of ``model`` as it was at the end of ``day``; asked like `core.listing.page`.
+    """One page of ``model`` as it was at the end of ``day``; asked like `core.listing.page`, with number fields to be added up.
 
-    A fixed number of statements: some five to know what has changed since, one to count, one for the rows; as many again for each kind
-    of record that the filter follows a link to. Raises `Broken` with a sentence when that is too much.
+    A fixed number of statements: some five to know what has changed since, one to count, one for the rows, one for the sums; as many
+    again for each kind of record that the filter follows a link to. Raises `Broken` with a sentence when that is too much.
     """
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_ROWS:
         raise Broken(_("A page has 1 to %(count)s rows.", count=MOST_ROWS))
@@ -78,46 +83,121 @@ def page_then(
     steps = order_of(model, order)
     names = list(columns) if columns is not None else [name for name in fields_of(model) if name != "version"]
     fields = [field_named(name, model) for name in names if name not in ("id", "version")]
+    added = [summed(model, name) for name in sums]
+
+    def ask(thens: dict[type, Then]) -> PageThen:
+        asked = Asked(model, day, filter, search, steps, fields, thens)
+        found = _page(asked, limit, after, before, count)
+        if added and not found.capped:
+            found.totals = asked.totals(added)
+        return found
+
+    found = settled(ask)
+    saw(model, (row.id for row in found.rows))
+    return found
+
+
+def settled(ask: Callable[[dict[type, Then]], T]) -> T:
+    """The answer of ``ask``, whose statements have all seen one state of the records; asked again when somebody wrote between two."""
     for _try in range(TRIES):
         thens: dict[type, Then] = {}
-        asked = _Asked(model, day, filter, search, steps, fields, thens)
-        found = _page(asked, limit, after, before, count)
+        found = ask(thens)
         if not any(one.overtaken() for one in thens.values()):
-            saw(model, (row.id for row in found.rows))
             return found
         db.session.expire_all()
     raise Busy(_("These records are being changed at this very moment. Please try again."))
 
 
-class _Asked:
-    """One question, as the limbs of its statement: what is as it was, and what was another."""
+def walk_then(
+    model: Any, day: date, filter: Any = None, search: str | None = None, order: Any = None, columns: Iterable[str] = (),
+    verb: str = "read", limit: int = MOST_ROWS,
+) -> Iterator[PageThen]:  # fmt: skip
+    """All pages of a list of then, for which the acting person has the right ``verb``; what changed since is read back only once.
+
+    A transaction may end between two pages: what somebody changes meanwhile leaves each row of then where it was in the list.
+    """
+    steps, fields = order_of(model, order), [field_named(name, model) for name in columns if name not in ("id", "version")]
+    asked: Asked | None = None
+    mark: str | None = None
+    while True:
+        for _try in range(TRIES):
+            if asked is None:
+                asked = Asked(model, day, filter, search, steps, fields, {}, verb)
+            found = _page(asked, limit, mark, None, False)
+            if not any(one.stale() for one in asked.thens.values()):
+                break
+            asked = None
+            db.session.expire_all()
+        else:
+            raise Busy(_("These records are being changed at this very moment. Please try again."))
+        saw(model, (row.id for row in found.rows))
+        yield found
+        mark = found.next
+        if mark is None:
+            return
+
+
+def count_then(
+    model: Any, day: date, filter: Any = None, search: str | None = None, most: int | None = None, verb: str = "read"
+) -> tuple[int, bool]:  # fmt: skip
+    """(how many records there were then for which the acting person has the right ``verb``, whether there are more than ``most``)."""
+    return settled(lambda thens: Asked(model, day, filter, search, order_of(model, "id"), [], thens, verb).count(most))
+
+
+class Asked:
+    """One question, as the limbs of its statement: what is as it was, and what was another.
+
+    Another right than “read” is asked for by ``verb``: of records that are there as today, of those that are gone only of whoever has it
+    for all records, since nobody else's reach can be told of what has no row.
+    """
 
     def __init__(
-        self, model: Any, day: date, tree: Any, words: str | None, steps: list[Step], fields: list[Any], thens: dict[type, Then]
+        self, model: Any, day: date, tree: Any, words: str | None, steps: list[Step], fields: list[Any], thens: dict[type, Then],
+        verb: str = "read",
     ) -> None:  # fmt: skip
-        self.model, moment = model, end_of(day)
+        self.model, self.thens, moment = model, thens, end_of(day)
         searched = bool(words and words.strip()) or '"search"' in json.dumps(tree, default=str)
         self.then = thens[model] = Then(model, moment, searched)
         self.here = _along(model, model, steps)
         kept = [one for one in fields if one.kind.name != "links"]
         keys = dict.fromkeys([*(one.key for one in kept if not one.custom), *(["custom"] if any(one.custom for one in kept) else [])])
         self.limbs: list[tuple[list[Step], list[Any], list[Any], bool]] = []
-        parts = [(model, self.then.unchanged, False)]
+        self.parts: list[tuple[Any, list[Any]]] = []
+        """(table or rows of then, conditions)."""
+        more = None if verb == "read" or actor().system else rights().row_filter(model, verb)
+        parts = [(model, [*self.then.unchanged, *([] if more is None else [more])], False)]
         if self.then.any:
-            parts.append((self.then.entity, [], True))
+            entity = self.then.entity
+            within = [] if more is None else [entity.id.in_(select(model.__table__.c.id).where(more).correlate(None))]
+            parts.append((entity, within, True))
         for entity, reach, told in parts:
             where = [*reach, condition(tree, words, model, moment, day, told, thens)]
+            self.parts.append((entity, where))
             own = _along(model, entity, steps)
             picked = [entity.id.label("id"), *(getattr(entity, key).label(key) for key in keys if key != "id")]
             self.limbs.append((own, where, [*picked, *(one.expression.label(f"order_{at}") for at, one in enumerate(own))], told))
 
-    def count(self) -> tuple[int, bool]:
+    def total(self) -> tuple[int, bool]:
         """(how many rows, are there more), as far as the cap."""
+        return self.count(MOST_COUNTED)
+
+    def count(self, most: int | None) -> tuple[int, bool]:
+        """(how many rows, are there more than ``most``); with None to the end."""
         total = 0
         for _steps, where, picked, _told in self.limbs:
-            some = select(picked[0]).where(*where).limit(MOST_COUNTED + 1).subquery()
+            some = select(picked[0]).where(*where).limit(None if most is None else most + 1).subquery()
             total += db.session.execute(select(func.count()).select_from(some), execution_options=QUIET).scalar_one()
-        return min(total, MOST_COUNTED), total > MOST_COUNTED
+        return (total, False) if most is None else (min(total, most), total > most)
+
+    def totals(self, added: Sequence[Field]) -> tuple[Any, ...]:
+        """What number fields add up to over all rows; None where no row has a number."""
+        parts = [
+            select(*(one.column(entity).label(f"sum_{place}") for place, one in enumerate(added))).where(*where)
+            for entity, where in self.parts
+        ]
+        every = union_all(*parts).subquery()
+        sums = [sum_of(one, every.c[f"sum_{place}"]) for place, one in enumerate(added)]
+        return counted(db.session.execute(select(func.count(), *sums).select_from(every), execution_options=QUIET).one(), added)[1]
 
     def rows(self, place: list[Any] | None, back: bool, limit: int) -> list[Any]:
         """Up to ``limit + 1`` rows, nearest first; each limb brings so many at most."""
@@ -137,11 +217,11 @@ class _Asked:
         return list(db.session.execute(query, execution_options=QUIET).all())
 
 
-def _page(asked: _Asked, limit: int, after: str | None, before: str | None, count: bool) -> PageThen:
+def _page(asked: Asked, limit: int, after: str | None, before: str | None, count: bool) -> PageThen:
     model, steps, back = asked.model, asked.here, bool(before)
     mark = before or after
     place = read_cursor(model, steps, mark) if mark else None
-    total, capped = asked.count() if count or not steps[0].indexed else (None, False)
+    total, capped = asked.total() if count or not steps[0].indexed else (None, False)
     if capped and not steps[0].indexed:
         raise Broken(
             _("“%(field)s” has no index, so only lists of fewer than %(count)s records can be sorted by it. Please filter first.",

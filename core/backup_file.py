@@ -50,22 +50,33 @@ def opened(path: Path, passphrase: str = "") -> Iterator[zipfile.ZipFile]:
             yield source
 
 
+def opens(path: Path, passphrase: str = "") -> None:
+    """Raises `Problem` when a backup cannot be opened: no zip file within, or another passphrase. Nothing else is looked at."""
+    with _told_in_words(path), opened(path, passphrase):
+        pass
+
+
 def inspect_backup(path: Path, passphrase: str = "", went: Went = lambda done, total: None) -> dict[str, Any]:
     """The manifest of a backup that is whole and fits this code; raises `Problem` with the reason when it is not."""
     if not path.is_file():
         raise Problem(_("There is no file %(name)s.", name=path))
+    with _told_in_words(path), opened(path, passphrase) as source:
+        _check_names(path, source)
+        manifest = _manifest(path, source)
+        _check_members(path, source, manifest, went)
+    _check_migrations(path, manifest)
+    return manifest
+
+
+@contextmanager
+def _told_in_words(path: Path) -> Iterator[None]:
     try:
-        with opened(path, passphrase) as source:
-            _check_names(path, source)
-            manifest = _manifest(path, source)
-            _check_members(path, source, manifest, went)
+        yield
     except Problem:
         raise
     except BROKEN as problem:
         why = type(problem).__name__
         raise Problem(_("%(name)s is damaged or no backup of Mortise, so nothing was changed. (%(why)s)", name=path, why=why)) from problem
-    _check_migrations(path, manifest)
-    return manifest
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:

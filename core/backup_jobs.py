@@ -1,4 +1,4 @@
-"""Backups that the house makes: on request with progress, by its schedule, and what goes when newer ones are there.
+"""Backups that the house makes and checks: on request with progress, by its schedule, and what goes when newer ones are there.
 
 Source: S1-98. Who may ask for one may read everything: system administrators alone.
 """
@@ -14,8 +14,8 @@ from sqlalchemy import select
 
 from core import journal
 from core.backup import backup, fresh_name
-from core.backup_file import inspect_backup
-from core.backup_list import LOCKED, backups, folder, note, remove
+from core.backup_file import inspect_backup, opens
+from core.backup_list import LOCKED, Kept, backups, find, folder, note, remove
 from core.backup_plan import RHYTHMS, due, to_remove
 from core.config import Config
 from core.context import actor, now, zone_of
@@ -24,17 +24,21 @@ from core.errors import Problem, Refused
 from core.hooks import hook
 from core.i18n import gettext as _
 from core.i18n import lazy
-from core.jobs import job, leave_result, progress
+from core.jobs import cancelled, checkpoint, current_job, describe, job, leave_result, progress
 from core.notifications import Notification
 from core.people import MortiseUser
+from core.restore import PASSPHRASE
 from core.rules import rights
-from core.secret_box import has_secret, keep_secret, kept_secret
+from core.secret_box import forget_old_secrets, has_secret, keep_secret, kept_secret
 from core.settings import Setting, declare_setting, number_between, one_of, setting
 from core.state import core_state
 
-PASSPHRASE = "backup.passphrase"  # noqa: S105 - the name under which it is kept
 TABLE = "core_backup"
 """Under this name the journal tells of backups; there is no such table."""
+CHECK = "backup.check."
+"""Before the number of a job: under this name its passphrase waits, sealed."""
+HOLDS = ("tables", "migrations", "made_at", "version")
+"""What is remembered of a manifest."""
 LATE = timedelta(hours=6)
 FAILED = Notification("backup", lazy("A scheduled backup has failed"), "database-x")
 WORDS: dict[str, str] = {"never": lazy("No schedule"), "daily": lazy("Every day"), "weekly": lazy("Every Sunday")}
@@ -116,6 +120,60 @@ def _made(kind: str, passphrase: str) -> Path:
     return path
 
 
+# -- checked on request ---------------------------------------------------------------------------------------------------
+
+
+def ask_for_check(one: Kept, passphrase: str = "") -> int:
+    """Queue the check of a backup; raises `Problem` at once when the passphrase does not open it. Returns the number of the job."""
+    only_system_administrators()
+    opens(one.path, passphrase)
+    number = check_backup.later(file=one.name, locked=one.locked)
+    describe(number, one.name)
+    keep_secret(f"{CHECK}{number}", passphrase or None)
+    return number
+
+
+@job(system=True, retries=1, timeout=6 * 3600.0, lease=120.0)
+def check_backup(file: str, locked: bool = False) -> None:
+    """Check of a backup
+
+    Reads it to its end; what it holds is remembered for the page that asks whether to restore it. Only a system administrator can have
+    queued it: `ask_for_check` asks for that.
+    """
+    run = current_job()
+    assert run is not None
+    config: Config = current_app.config["MORTISE"]
+    one, name = find(config, file), f"{CHECK}{run.id}"
+    passphrase = kept_secret(name) or "" if locked else ""
+    if locked and not passphrase:
+        raise Problem(_("The passphrase is not there any more; please ask for the check once more."))
+    # On SQLite nobody may wait while the file is read.
+    db.session.commit()
+    try:
+        manifest = inspect_backup(one.path, passphrase, lambda done, total: _read_on(done, total, file))
+    except _Stopped:
+        return
+    finally:
+        # A process that dies in the middle leaves it to the next attempt, and after a day it is swept away.
+        keep_secret(name, None)
+        db.session.commit()
+    note(config, one.path, manifest, checked=True)
+    checkpoint(holds={name: manifest[name] for name in HOLDS})
+    url = f"/backups/{file}/restore?check={run.id}"
+    leave_result(url, _("What would come"), sentence=_("The file is whole and fits."))
+
+
+class _Stopped(Exception):
+    """Somebody cancelled the check, or another runner took it over."""
+
+
+def _read_on(done: int, total: int, file: str) -> None:
+    # In percent, since bytes are more than the column holds.
+    progress(100 * done // total if total else 100, 100, file)
+    if cancelled():
+        raise _Stopped
+
+
 # -- by the schedule ------------------------------------------------------------------------------------------------------
 
 
@@ -138,6 +196,7 @@ def _set_state(name: str, moment: datetime) -> None:
 @job(every="5 minutes", system=True)
 def look_for_backups() -> None:
     """Queues the scheduled backup whose time has come, also one that was missed while nobody worked"""
+    forget_old_secrets(CHECK, now() - timedelta(days=1))
     zone = zone_of(setting("firm.zone"))
     slot = due(now(), setting("backup.rhythm"), setting("backup.hour"), zone, begun())
     if slot is not None:

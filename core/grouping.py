@@ -75,6 +75,8 @@ class Grouped:
     count: int = 0
     """Exactly how many records."""
     totals: tuple[Any, ...] = ()
+    unknown: int = 0
+    """Of a list of the past: so many records are left out, since what they were has been erased."""
 
     @property
     def capped(self) -> bool:
@@ -90,43 +92,51 @@ def groups(
     ``by`` names choices, links, yes/no, and dates with a span (``due_on:month``, the default; weeks begin on Monday, moments fall
     into the person's own days). Raises `Broken` with a sentence for whatever cannot be grouped or summed.
     """
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_GROUPS:
-        raise Broken(_("A list has 1 to %(count)s groups.", count=MOST_GROUPS))
-    keys = keys_of(model, by)
-    added = [_summed(model, name) for name in sums]
+    found = asked_for(model, by, sums, limit)
     question = _Question(model, filter, search)
-    _affordable(model, question, [*(key.field for key in keys), *added])
-    found = Grouped(keys, added)
-    saw_groups(model, [key.name for key in keys] + [one.name for one in added])
+    affordable(model, question, [*(key.field for key in found.keys), *found.sums])
+    saw_groups(model, [key.name for key in found.keys] + [one.name for one in found.sums])
     if question.known == []:
         return found
-    rows = db.session.execute(_statement(model, question, keys, added, limit)).all()
+    return told(found, db.session.execute(_statement(model, question, found.keys, found.sums, limit)).all())
+
+
+def asked_for(model: Any, by: Sequence[str], sums: Sequence[str], limit: int) -> Grouped:
+    """The groups that are asked for, still empty. Raises `Broken` for whatever cannot be grouped or summed."""
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_GROUPS:
+        raise Broken(_("A list has 1 to %(count)s groups.", count=MOST_GROUPS))
+    return Grouped(keys_of(model, by), [summed(model, name) for name in sums])
+
+
+def told(found: Grouped, rows: Sequence[Any]) -> Grouped:
+    """The groups filled with what the statement of `around` has answered."""
     if not rows:
         return found
+    keys, added = found.keys, found.sums
     width, each = len(keys), 1 + len(added)
     names = _labels(keys, rows)
     places = [{value: place for place, value in enumerate(known)} for known in names]
     for row in rows:
-        own, *above = (_counted(row[width + each * level :], added) for level in range(width))
+        own, *above = (counted(row[width + each * level :], added) for level in range(width))
         values = tuple(row[:width])
-        told = tuple(known[value] for known, value in zip(names, values, strict=True))
-        found.groups.append(Group(values, told, *own, above=tuple(above)))
+        labels = tuple(known[value] for known, value in zip(names, values, strict=True))
+        found.groups.append(Group(values, labels, *own, above=tuple(above)))
     found.groups.sort(key=lambda one: [known[value] for known, value in zip(places, one.values, strict=True)])
     found.number = rows[0][-1]
-    found.count, found.totals = _counted(rows[0][-1 - each : -1], added)
+    found.count, found.totals = counted(rows[0][-1 - each : -1], added)
     return found
 
 
 def totals(model: Any, sums: Sequence[str], filter: Any = None, search: str | None = None) -> tuple[Any, ...]:
     """The sums of number fields over all records that the acting person may see; None where no record has a number."""
-    added = [_summed(model, name) for name in sums]
+    added = [summed(model, name) for name in sums]
     question = _Question(model, filter, search)
-    _affordable(model, question, added)
+    affordable(model, question, added)
     saw_groups(model, [one.name for one in added])
     if not added or question.known == []:
         return (None,) * len(added)
-    row = db.session.execute(select(func.count(), *map(_sum(model), added)).select_from(model).where(*question.where())).one()
-    return _counted(row, added)[1]
+    columns = [sum_of(one, one.column(model)) for one in added]
+    return counted(db.session.execute(select(func.count(), *columns).select_from(model).where(*question.where())).one(), added)[1]
 
 
 def keys_of(model: Any, by: Sequence[str]) -> list[Key]:
@@ -177,8 +187,8 @@ def narrowed(keys: Sequence[Key], values: Sequence[Any]) -> list[dict[str, Any]]
 # -- the statement ----------------------------------------------------------------------------------------------------
 
 
-def _affordable(model: Any, question: _Question, fields: Sequence[Field]) -> None:
-    """Refuse what would read a million documents, or make a million groups; a list below 10,000 records may have all of it."""
+def affordable(model: Any, question: Any, fields: Sequence[Field]) -> None:
+    """Refuse by `Broken` what would read a million documents, or make a million groups; a list below 10,000 records may have all of it."""
     costly = [one for one in fields if not _cheap(model, one)]
     if costly and question.total()[1]:
         raise Broken(
@@ -195,25 +205,22 @@ def _cheap(model: Any, one: Field) -> bool:
     return True
 
 
-def _summed(model: Any, name: str) -> Field:
+def summed(model: Any, name: str) -> Field:
+    """The number field of this name; raises `Broken` when it is none, or the acting person does not see it."""
     one = field_named(name, model)
     if one.kind.name not in SUMMED or one.name in ("id", "version"):
         raise Broken(_("“%(field)s” is no number that could be added up.", field=one.title))
     return one
 
 
-def _sum(model: Any) -> Any:
-    def made(one: Field) -> Any:
-        column = one.column(model)
-        # SQLite stops with an error where whole numbers grow beyond 64 bits; as floats they lose a digit at most.
-        return func.sum(cast(column, Float)) if one.kind.name == "integer" and db.is_sqlite else func.sum(column)
-
-    return made
+def sum_of(one: Field, column: Any) -> Any:
+    """The sum of a field's column in SQL."""
+    # SQLite stops with an error where whole numbers grow beyond 64 bits; as floats they lose a digit at most.
+    return func.sum(cast(column, Float)) if one.kind.name == "integer" and db.is_sqlite else func.sum(column)
 
 
 def _statement(model: Any, question: _Question, keys: Sequence[Key], added: Sequence[Field], limit: int) -> Any:
-    """Counts and sums of each group, then of the groups around it, of everything, and the number of groups: one pass over the rows."""
-    grouped = [_key_column(model, key) for key in keys]
+    grouped = [key_column(model, key) for key in keys]
     if db.is_sqlite and (question.branches is not None or question.where()):
         # It would rather walk all rows in the order of an index over the groups, and look each of them up, than sort the few.
         grouped = [UnaryExpression(one, operator=custom_op("+"), type_=one.type) for one in grouped]
@@ -221,7 +228,7 @@ def _statement(model: Any, question: _Question, keys: Sequence[Key], added: Sequ
         select(
             *(one.label(f"key_{place}") for place, one in enumerate(grouped)),
             func.count().label("count_0"),
-            *(_sum(model)(one).label(f"sum_{place}") for place, one in enumerate(added)),
+            *(sum_of(one, one.column(model)).label(f"sum_{place}") for place, one in enumerate(added)),
         )
         .select_from(model)
         .where(*question.where())
@@ -229,15 +236,23 @@ def _statement(model: Any, question: _Question, keys: Sequence[Key], added: Sequ
         .group_by(*(literal_column(str(place + 1)) for place in range(len(keys))))
         .subquery()
     )
+    return around(inner, keys, added, limit)
+
+
+def around(inner: Any, keys: Sequence[Key], added: Sequence[Field], limit: int) -> Any:
+    """Counts and sums of each group, then of the groups around it, of everything, and the number of groups: one pass over the rows.
+
+    ``inner`` has a row a group: ``key_0`` and on, ``count_0``, ``sum_0`` and on.
+    """
     names = [f"key_{place}" for place in range(len(keys))]
     numbers = [inner.c.count_0, *(inner.c[f"sum_{place}"] for place in range(len(added)))]
     columns = [inner.c[name] for name in names]
-    around = [
+    wider = [
         func.sum(number).over(partition_by=columns[:level]) if level else func.sum(number).over()
         for level in [*range(1, len(keys)), 0]
         for number in numbers
     ]
-    labelled = [one.label(f"around_{place}") for place, one in enumerate(around)]
+    labelled = [one.label(f"around_{place}") for place, one in enumerate(wider)]
     biggest = [labelled[level * len(numbers)].desc() for level in range(len(keys) - 1)]
     return (
         select(*columns, *numbers, *labelled, func.count().over().label("groups"))
@@ -246,7 +261,8 @@ def _statement(model: Any, question: _Question, keys: Sequence[Key], added: Sequ
     )
 
 
-def _key_column(model: Any, key: Key) -> Any:
+def key_column(model: Any, key: Key) -> Any:
+    """What rows are grouped by, of a model or of rows with its columns."""
     column = key.field.column(model)
     if key.unit:
         return _period(key, column)
@@ -292,7 +308,8 @@ def _shift(column: Any) -> Any:
 # -- words ------------------------------------------------------------------------------------------------------------
 
 
-def _counted(row: Any, added: Sequence[Field]) -> tuple[int, tuple[Any, ...]]:
+def counted(row: Any, added: Sequence[Field]) -> tuple[int, tuple[Any, ...]]:
+    """(count, sums) of a row that has them in this order; sums as numbers of their fields."""
     return int(row[0]), tuple(_number(value, one) for value, one in zip(row[1 : 1 + len(added)], added, strict=True))
 
 

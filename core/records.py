@@ -97,12 +97,16 @@ class Records:
         self._may("read")
         return page(self.model, **question) if day is None else page_then(self.model, day, **question)
 
-    def groups(self, by: Sequence[str], **question: Any) -> Any:
-        """How many records there are of each kind; see `core.grouping.groups` for ``filter``, ``search``, ``sums`` and ``limit``."""
+    def groups(self, by: Sequence[str], day: date | None = None, **question: Any) -> Any:
+        """How many records there are of each kind; see `core.grouping.groups` for ``filter``, ``search``, ``sums`` and ``limit``.
+
+        With ``day`` as they were at its end (`core.asof_groups`).
+        """
+        from core.asof_groups import groups_then
         from core.grouping import groups
 
         self._may("read")
-        return groups(self.model, by, **question)
+        return groups(self.model, by, **question) if day is None else groups_then(self.model, day, by, **question)
 
     def totals(self, sums: Sequence[str], **question: Any) -> tuple[Any, ...]:
         """What number fields add up to; see `core.grouping.totals`."""

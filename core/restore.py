@@ -25,12 +25,15 @@ from core.backup_file import inspect_backup, opened
 from core.config import Config
 from core.db import db
 from core.errors import Problem
+from core.i18n import gettext as _
+from core.i18n import ngettext
 from core.restore_mark import RestoreMark, forget_mark, put_mark, read_mark, swapped, write_mark
 
 BUILD = "mortise_restore"
 CHUNK = 500
 Say = Callable[[str], Any]
 Stage = Callable[[str, int, int], Any]
+PASSPHRASE = "backup.passphrase"  # noqa: S105 - the name under which the one of scheduled backups is kept
 LONGEST_LINE = 256 * 2**20
 """Bytes of one row at most: a forged file must not fill the memory."""
 
@@ -61,9 +64,8 @@ def restore(config: Config, path: Path, say: Say = print, *, passphrase: str = "
         if inspect(db.engine).has_table("alembic_version"):
             finish(config)
             went("copy", 0, 0)
-            before = fresh_name(config.data / "backups", "before-restore", ".zip")
-            _copy(config, before, lambda done, total: went("copy", done, total))
-            say(f"The data before this are in {before}.")
+            before, locked = _copy(config, lambda done, total: went("copy", done, total))
+            say(f"The data before this are in {before}{', locked with the passphrase of scheduled backups' if locked else ''}.")
         with opened(path, passphrase) as source:
             went("files", 0, 0)
             _put_files(config, source, manifest)
@@ -79,12 +81,21 @@ def restore(config: Config, path: Path, say: Say = print, *, passphrase: str = "
         finish(config)
 
 
-def _copy(config: Config, path: Path, went: Went) -> None:
+def _copy(config: Config, went: Went) -> tuple[Path, bool]:
+    """(the backup of the present data, is it encrypted); as those of the schedule are, so that no restore leaves all in the clear."""
     from core.app import create_app
+    from core.backup_list import LOCKED, note
+    from core.secret_box import kept_secret, table
 
+    assert db.engine is not None
     with create_app(config, check_schema=False).app_context():
-        backup(config, path, went=went)
+        # A database that waits for its migrations may have no secrets yet.
+        passphrase = kept_secret(PASSPHRASE) if inspect(db.engine).has_table(table.name) else None
         db.remove()
+        path = fresh_name(config.data / "backups", "before-restore", LOCKED if passphrase else ".zip")
+        note(config, path, backup(config, path, passphrase=passphrase or "", went=went))
+        db.remove()
+    return path, bool(passphrase)
 
 
 @contextmanager
@@ -95,7 +106,7 @@ def alone(config: Config) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Problem("Mortise is running on this data folder; stop it first, then restore.") from None
+            raise Problem(_("Mortise is running on this data folder; stop it first, then restore.")) from None
         yield
 
 
@@ -108,8 +119,11 @@ def _nobody_connected(engine: Engine) -> None:
         # What has just been stopped may take a moment to leave.
         stopwatch.sleep(0.5)
     raise Problem(
-        f"{others} other connection{'s use' if others > 1 else ' uses'} this database;"
-        " stop the servers and job processes on all machines first."
+        ngettext(
+            "%(count)s other connection uses this database; stop the servers and job processes on all machines first.",
+            "%(count)s other connections use this database; stop the servers and job processes on all machines first.",
+            others,
+        )
     )
 
 
@@ -142,7 +156,7 @@ def _into_sqlite(config: Config, source: zipfile.ZipFile, manifest: dict[str, An
             broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(3)
             connection.rollback()
             if broken:
-                raise Problem(f"The backup holds rows that point at nothing ({broken[0]}), so nothing was changed.")
+                raise Problem(_("The backup holds rows that point at nothing (%(row)s), so nothing was changed.", row=broken[0]))
         raw = engine.raw_connection()
         raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[attr-defined]
         raw.close()
@@ -171,7 +185,7 @@ def _empty_log(place: Path) -> None:
         with closing(sqlite3.connect(place)) as old:
             busy, *_rest = old.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
-            raise Problem("Somebody else uses this database; stop the servers and job processes, then restore.")
+            raise Problem(_("Somebody else uses this database; stop the servers and job processes, then restore."))
 
 
 def _into_postgres(config: Config, source: zipfile.ZipFile, manifest: dict[str, Any], told: _Told) -> None:
@@ -225,7 +239,7 @@ def _build(connection: Connection, source: zipfile.ZipFile, manifest: dict[str, 
     with connection.begin():
         tables = {table.name: table for table in data_tables(connection)}
         if unknown := sorted(name for name, rows in manifest["tables"].items() if rows and name not in tables):
-            raise Problem(f"The backup holds the table {unknown[0]}, which no migration here makes; nothing was changed.")
+            raise Problem(_("The backup holds the table %(name)s, which no migration here makes; nothing was changed.", name=unknown[0]))
         keys = _defer_references(connection)
         for name in manifest["tables"]:
             if name in tables and name not in EMPTY:
@@ -242,7 +256,7 @@ def _build(connection: Connection, source: zipfile.ZipFile, manifest: dict[str, 
 def _load(connection: Connection, source: zipfile.ZipFile, table: Table, columns: list[str], count: int, told: _Told) -> None:
     readers = [_reader(table.c[name].type) if name in table.c else None for name in columns]
     if None in readers:
-        raise Problem(f"The backup's table {table.name} has columns that no migration here makes; nothing was changed.")
+        raise Problem(_("The backup’s table %(name)s has columns that no migration here makes; nothing was changed.", name=table.name))
     number, rows = 0, []
     with source.open(f"tables/{table.name}.jsonl") as stream:
         while line := stream.readline(LONGEST_LINE):
@@ -257,7 +271,11 @@ def _load(connection: Connection, source: zipfile.ZipFile, table: Table, columns
         connection.execute(table.insert(), rows)
         told.more(len(rows))
     if number != count:
-        raise Problem(f"The backup should have {count} rows of {table.name}, but has {number}; nothing was changed.")
+        sentence = _(
+            "The backup should have %(wanted)s rows of %(name)s, but has %(found)s; nothing was changed.",
+            wanted=count, name=table.name, found=number,
+        )  # fmt: skip
+        raise Problem(sentence)
 
 
 def _reader(kind: Any) -> Callable[[Any], Any]:
@@ -328,7 +346,7 @@ def _put_files(config: Config, source: zipfile.ZipFile, manifest: dict[str, Any]
             continue
         target = (config.data / name).resolve()
         if not target.is_relative_to((config.data / "files").resolve()):
-            raise Problem(f"The backup names a file outside of its folder ({name}); nothing was changed.")
+            raise Problem(_("The backup names a file outside of its folder (%(name)s); nothing was changed.", name=name))
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = target.with_name(f".{target.name}.part")
         with source.open(name) as stream, draft.open("wb") as copy:
@@ -346,19 +364,20 @@ def _mark(config: Config, source: zipfile.ZipFile, say: Say) -> int:
     return write_mark(config, key)
 
 
-def finish(config: Config) -> bool:
-    """Do what follows the swap of a restore, also of one that was killed; nothing when there was none. True when it was done."""
+def finish(config: Config) -> str:
+    """Do what follows the swap of a restore, also of one that was killed. What came of it, in a sentence; empty when there was none."""
     mark: RestoreMark | None = read_mark(config)
     if mark is None:
-        return False
+        return ""
     assert db.engine is not None
-    done = swapped(db.engine, mark)
-    if done:
-        if mark.key:
-            put_key(config, mark.key)
-        _after(config)
+    if not swapped(db.engine, mark):
+        mark.path.unlink(missing_ok=True)
+        return "A restore was interrupted before it had changed anything: the data are those from before it. Restore the backup once more."
+    if mark.key:
+        put_key(config, mark.key)
+    _after(config)
     mark.path.unlink(missing_ok=True)
-    return done
+    return "A restore that had been interrupted was brought to its end."
 
 
 def put_key(config: Config, key: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from core.config import Config
 from core.context import Actor, acting, actor, now
 from core.errors import Conflict, Problem
+from core.i18n import gettext as _
 
 KEEPER = "RUN_PY_SERVE"
 """In the environment of what `run.py serve` starts: its process number, so that pages know that somebody can stand the house still."""
@@ -41,7 +42,6 @@ def has_keeper() -> bool:
 
 def ask(config: Config, name: str, passphrase: str) -> None:
     """Ask for the backup ``name`` of our folder; raises `Conflict` when one is asked for already. The passphrase is sealed."""
-    from core.i18n import gettext as _
     from core.secret_box import seal
 
     who = actor()
@@ -141,7 +141,8 @@ def work(config: Config) -> int:
             from core.logs import log
 
             log("restore").exception("restore failed")
-            sentence = f"{type(problem).__name__}: {str(getattr(problem, 'orig', problem))[:300]}"
+            why = f"{type(problem).__name__}: {str(getattr(problem, 'orig', problem))[:300]}"
+            sentence = _("Something went wrong in the program: %(why)s", why=why)
     write_state(config, **{**told, "state": "failed" if sentence else "done", "sentence": sentence})
     _tell_the_journal(config, asked, sentence)
     return 1 if sentence else 0

@@ -55,6 +55,12 @@ def kept_secret(name: str) -> str | None:
     return unseal(name, sealed) if sealed else None
 
 
+def forget_old_secrets(prefix: str, before: datetime) -> None:
+    """Forget what was kept for jobs under names with this prefix and was fetched by none of them; in the caller's transaction."""
+    old = table.c.name.startswith(prefix, autoescape=True), table.c.changed_at < before
+    db.session.connection().execute(delete(table).where(*old))
+
+
 def has_secret(name: str) -> bool:
     """Was a secret given under this name, whether or not it can still be read?"""
     return db.session.execute(select(table.c.name).where(table.c.name == name), execution_options=QUIET).first() is not None

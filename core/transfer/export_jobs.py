@@ -9,11 +9,13 @@ from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from flask import current_app
 
+from core.asof_list import count_then
 from core.context import acting, actor, today
 from core.db import db
 from core.errors import Broken, Missing, Refused
@@ -55,7 +57,7 @@ def exports_folder() -> Path:
 @job(retries=3, lease=60.0, timeout=6 * 3600.0, tells=True)
 def write_export(
     table: str, ending: str, fields: Sequence[str] = (), filter: Any = None, search: str | None = None, order: str | None = None,
-    ids: Sequence[int] | None = None,
+    ids: Sequence[int] | None = None, as_of: str | None = None,
 ) -> None:  # fmt: skip
     """Export
 
@@ -66,16 +68,21 @@ def write_export(
     number = run.id if run else 0
     if has_file(number, remembered()):
         return  # an earlier run died between its last word and its end
-    asked: dict[str, Any] = {"filter": filter, "search": search, "ids": ids}
+    asked: dict[str, Any] = {"filter": filter, "search": search}
+    day = date.fromisoformat(as_of) if as_of else None
     try:
         with _only_reading():
             names = [one.name for one in export_fields(model_of(table), fields)]
             reach = _reach(model_of(table))
-            total, _more = count_rows(model_of(table), **asked)
+            if day is None:
+                asked["ids"] = ids
+                total, _more = count_rows(model_of(table), **asked)
+            else:
+                total, _more = count_then(model_of(table), day, **asked, verb="export")
             work = _fresh_folder(number, run)
             left = array("q")
             told = run_export(
-                table, work / f"export.{ending}", fields=names, order=order, left=left,
+                table, work / f"export.{ending}", fields=names, order=order, left=left, day=day,
                 after_page=lambda done: _go_on(done, total), **asked,
             )  # fmt: skip
         # Only the run that still holds the job puts its file in place.
@@ -93,9 +100,9 @@ def write_export(
         shutil.rmtree(_folder_of(number, run), ignore_errors=True)
     progress(told.rows, told.rows)
     model = model_of(table)
-    facts = {"filter": filter, "search": search, "fields": names, "format": ending, "job": number or None}
+    facts = {"filter": filter, "search": search, "fields": names, "format": ending, "job": number or None, "as_of": as_of}
     tell_the_journal(model, {"rows": told.rows, "ids": spans(left), **facts})
-    name = f"{model_label(model, many=True)}-{today().isoformat()}.{ending}"
+    name = f"{model_label(model, many=True)}-{as_of or today().isoformat()}.{ending}"
     checkpoint(export={"table": table, "ending": ending, "name": name, "rows": told.rows, "fields": names, "reach": reach})
 
 

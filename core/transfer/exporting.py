@@ -7,6 +7,7 @@ import io
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from flask import current_app, has_app_context
 from sqlalchemy import func, select
 
 from core import journal
+from core.asof import ties_of
+from core.asof_list import page_then, walk_then
 from core.context import acting, actor, local
 from core.db import db
 from core.errors import Broken, Refused
@@ -67,9 +70,11 @@ def export_fields(model: type, names: Iterable[str] = ()) -> list[Field]:
 
 def export_rows(
     model: type, filter: Any = None, search: str | None = None, order: Any = None, fields: Iterable[str] = (),
-    ids: Iterable[int] | None = None, after_page: AfterPage | None = None, left: array[int] | None = None,
+    ids: Iterable[int] | None = None, after_page: AfterPage | None = None, left: array[int] | None = None, day: date | None = None,
 ) -> Iterator[list[str]]:  # fmt: skip
     """The heading, then each record as texts, read in chunks by key-set: memory does not grow with the number of rows.
+
+    With ``day`` as they were at its end; links are named as today, and whatever cannot be read back is refused (`core.asof_list`).
 
     Checks the right to export and writes the journal before the first row is given out. With ``ids`` only those records.
     ``after_page`` is called between two pages with the number of rows so far. With ``left`` the journal is the caller's to tell, and
@@ -82,16 +87,24 @@ def export_rows(
     columns = export_fields(model, fields)
     if not columns:
         raise Broken(_("There is no column to export."))
+    order = order if order is not None else "id"
+    asked = {"filter": filter, "search": search, "fields": [one.name for one in columns]}
+    if day is not None:
+        page_then(model, day, filter, search, order, limit=1, count=False, columns=["id"])
+        if left is None:
+            found = array("q", (row.id for some in walk_then(model, day, filter, search, order, verb="export") for row in some.rows))
+            actor().memo.pop("saw", None)
+            tell_the_journal(model, {"rows": len(found), "ids": spans(found), **asked, "as_of": day.isoformat()})
+        return _walk_then(model, columns, day, filter, search, order, after_page, left)
     wanted = None if ids is None else list(dict.fromkeys(ids))
     if wanted is None:
         # An order that this list cannot have is told now: a file that has begun cannot say so any more.
-        page(model, filter, search, order if order is not None else "id", limit=1, count=False, columns=[])
+        page(model, filter, search, order, limit=1, count=False, columns=[])
     # Which rows, in which order, is asked in one go (8 bytes each): a row that is changed while others are being
     # written moves in the list, and would come twice or not at all.
     found = _ids(model, filter, search, order) if wanted is None else _reachable(model, wanted)
     if left is None:
         found = found if wanted is not None or _export_reach(model) is None else _reachable(model, found)
-        asked = {"filter": filter, "search": search, "fields": [one.name for one in columns]}
         tell_the_journal(model, {"rows": len(found), "ids": spans(found), **asked})
     return _walk(model, columns, found, after_page, left)
 
@@ -134,12 +147,13 @@ def csv_lines(rows: Iterable[list[str]]) -> Iterator[bytes]:
 def run_export(
     table: str, path: Path | str, *, fields: Sequence[str] = (), filter: Any = None, search: str | None = None, order: Any = None,
     ids: Iterable[int] | None = None, progress: Progress | None = None, after_page: AfterPage | None = None, left: array[int] | None = None,
+    day: date | None = None,
 ) -> ExportOutcome:  # fmt: skip
     """Write records of the model of ``table`` to ``path``, ``.csv`` or ``.xlsx`` by its ending; complete, or not at all."""
     path, model = Path(path), model_of(table)
     if path.suffix.lower() not in (".csv", ".xlsx"):
         raise Broken(_("Please let the file end in .csv or .xlsx; “%(file)s” does not.", file=path.name))
-    rows = _Passing(export_rows(model, filter, search, order, fields, ids, after_page, left), progress)
+    rows = _Passing(export_rows(model, filter, search, order, fields, ids, after_page, left, day), progress)
     part = path.with_name(path.name + ".part")
     try:
         if path.suffix.lower() == ".csv":
@@ -243,10 +257,40 @@ def _walk(
             after_page(done)
 
 
+def _walk_then(
+    model: type, columns: list[Field], day: date, filter: Any, search: str | None, order: Any, after_page: AfterPage | None,
+    left: array[int] | None,
+) -> Iterator[list[str]]:  # fmt: skip
+    yield [one.title for one in columns]
+    done, several = 0, [one for one in columns if one.kind.name == "links"]
+    for found in walk_then(model, day, filter, search, order, [one.name for one in columns], verb="export"):
+        # The export's own line tells of these.
+        actor().memo.pop("saw", None)
+        ids = [row.id for row in found.rows]
+        tied = {one.name: ties_of(model, one, ids) | found.links.get(one.name, {}) for one in several}
+        values = [
+            [sorted(tied[one.name].get(row.id, ())) if one.name in tied else one.get(row) for one in columns] for row in found.rows
+        ]  # fmt: skip
+        names = {}
+        for place, one in enumerate(columns):
+            if one.kind.name in ("link", "links"):
+                several_ids = (value[place] for value in values if value[place])
+                names[one.name] = written(one.target, {each for few in several_ids for each in (few if isinstance(few, list) else [few])})
+        texts = [[_cell(one, cell, names.get(one.name, {})) for one, cell in zip(columns, value, strict=True)] for value in values]
+        if left is not None:
+            left.extend(ids)
+        if db.session().execution_options.get("mortise_read_only"):
+            db.session.rollback()
+        yield from texts
+        done += len(texts)
+        if after_page is not None:
+            after_page(done)
+
+
 def _ids(model: type, filter: Any, search: str | None, order: Any) -> array[int]:
     found, after = array("q"), None
     while True:
-        some = page(model, filter, search, order if order is not None else "id", limit=1000, after=after, count=False, columns=[])
+        some = page(model, filter, search, order, limit=1000, after=after, count=False, columns=[])
         found.extend(row.id for row in some.rows)
         after = some.next
         if after is None:

@@ -130,11 +130,13 @@ class Resource(ModelRestApi):
     @permission_name("export")
     def export(self, **_kwargs: Any) -> Response:
         """All records that meet the filter, as a streamed CSV file."""
+        from core.asof_list import read_day
         from core.web.export_pages import csv_answer
 
-        question, names = list_question(), request.args.get("columns", "")
+        question, names = list_question("as_of"), request.args.get("columns", "")
         fields = [one.strip() for one in names.split(",") if one.strip()]
-        return csv_answer(self.model, question["filter"], question["search"], question["order"], fields)
+        day = read_day(request.args["as_of"]) if request.args.get("as_of") else None
+        return csv_answer(self.model, question["filter"], question["search"], question["order"], fields, day=day)
 
     @expose("/_why", methods=["GET"])
     @protect()

@@ -12,18 +12,31 @@ from sqlalchemy import select
 
 from core import journal
 from core.backup import data_tables, fresh_name, present_rows
-from core.backup_file import inspect_backup, opened
-from core.backup_jobs import PASSPHRASE, TABLE, WORDS, ask_for_backup, begun, only_system_administrators
-from core.backup_list import LOCKED, Kept, backups, find, folder, free, note, remove
+from core.backup_file import opens
+from core.backup_jobs import (
+    TABLE,
+    WORDS,
+    ask_for_backup,
+    ask_for_check,
+    begun,
+    check_backup,
+    make_backup,
+    only_system_administrators,
+    scheduled_backup,
+)  # fmt: skip
+from core.backup_list import LOCKED, Kept, backups, find, folder, free, remove
 from core.backup_plan import next_slot
 from core.config import Config
 from core.context import now, zone_of
 from core.db import db
-from core.errors import Invalid, Problem
+from core.errors import Invalid, Missing, Problem
+from core.fields import LARGEST_ID
 from core.i18n import gettext as _
+from core.job_list import job_status
 from core.jobs import core_job
 from core.locked_file import MAGIC, good_passphrase
 from core.model import model_label, models
+from core.restore import PASSPHRASE
 from core.restore_request import ask, forget_state, has_keeper, is_asked, state
 from core.secret_box import has_secret, keep_secret, kept_secret
 from core.settings import setting
@@ -164,23 +177,41 @@ def upload() -> Any:
 
 
 @backup_pages.get("/<name>/restore")
-def restore_page(name: str) -> str:
-    """What a restore means, and the check that comes first."""
-    return render_template("restore.html", page=_restore_page(find(_config(), name)))
+def restore_page(name: str) -> Response:
+    """The check that comes first; with ``?check=`` the number of its job: how far that is, then what would come."""
+    one = find(_config(), name)
+    found = _check_of(one, request.args.get("check", ""))
+    manifest, wrong = found.get("memory", {}).get("holds"), ""
+    if found and manifest is None:
+        wrong = found["last_error"] if found["state"] == "dead" else _("The check was cancelled.") if found["state"] == "cancelled" else ""
+    page = _restore_page(one, manifest, wrong)
+    page.work = found if found.get("state") in ("queued", "running") else None
+    answer = make_response(render_template("restore.html", page=page))
+    if page.work:
+        answer.headers["Refresh"] = str(AGAIN_SECONDS)
+    return answer
+
+
+def _check_of(one: Kept, number: str) -> dict[str, Any]:
+    """The job that checks this backup, or has; nothing when there is none any more."""
+    if not (number.isascii() and number.isdigit() and len(number) < 11):
+        return {}
+    try:
+        found = job_status(min(int(number), LARGEST_ID))
+    except Missing:
+        return {}
+    return found if found["name"] == check_backup.name and found["arguments"].get("file") == one.name else {}
 
 
 @backup_pages.post("/<name>/check")
 def check(name: str) -> Any:
-    """Check the file whole, and show what would come beside what is there; changes nothing."""
-    one, words = find(_config(), name), request.form.get("passphrase", "")
-    db.remove()
-    db.read_only()
+    """Check the file whole, in the background, since a large one takes minutes; changes nothing."""
+    one = find(_config(), name)
     try:
-        manifest = inspect_backup(one.path, words)
+        number = ask_for_check(one, request.form.get("passphrase", ""))
     except Problem as problem:
         return drawn("restore.html", _restore_page(one, wrong=problem.sentence), 422)
-    note(_config(), one.path, manifest, checked=True)
-    return drawn("restore.html", _restore_page(find(_config(), name), manifest))
+    return redirect(f"{URL}/{one.name}/restore?check={number}")
 
 
 @backup_pages.post("/<name>/restore")
@@ -192,8 +223,7 @@ def restore(name: str) -> Any:
     if not has_keeper():
         return drawn("restore.html", _restore_page(one), 409)
     try:
-        with opened(one.path, words):
-            pass
+        opens(one.path, words)
         _tell("restore-asked", file=one.name)
         db.session.commit()
         ask(_config(), one.name, words)
@@ -225,8 +255,8 @@ def read() -> Any:
 def _restore_page(one: Kept, manifest: dict[str, Any] | None = None, wrong: str = "") -> SimpleNamespace:
     lines, heads = (_lines(manifest), _newer(manifest)) if manifest else ([], 0)
     return SimpleNamespace(
-        url=URL, one=_shown(one), wrong=wrong, manifest=manifest, lines=lines, newer=heads, keeper=has_keeper(), word=TYPED,
-        command=f"run.py restore {one.path}",
+        url=URL, one=_shown(one), wrong=wrong, manifest=manifest, lines=lines, newer=heads, keeper=has_keeper(), word=TYPED, work=None,
+        command=f"run.py restore {one.path}", copy_locked=bool(kept_secret(PASSPHRASE)),
     )  # fmt: skip
 
 
@@ -253,7 +283,7 @@ def _newer(manifest: dict[str, Any]) -> int:
 def _page(typed: Any, errors: dict[str, str]) -> SimpleNamespace:
     config, last = _config(), state(_config())
     zone, rhythm, hour = zone_of(setting("firm.zone")), setting("backup.rhythm"), setting("backup.hour")
-    running = select(core_job.c.id).where(core_job.c.name.like("core.backup_jobs:%_backup"), core_job.c.due_at.is_not(None))
+    running = select(core_job.c.id).where(core_job.c.name.in_([make_backup.name, scheduled_backup.name]), core_job.c.due_at.is_not(None))
     ahead, slot = next_slot(now(), rhythm, hour, zone), begun()
     found = backups(config)
     return SimpleNamespace(

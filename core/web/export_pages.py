@@ -7,6 +7,7 @@ import io
 import tempfile
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from flask import Blueprint, current_app, redirect, render_template, request, send_file
 from werkzeug.wrappers import Response
 
+from core.asof_list import count_then, page_then, read_day
 from core.context import acting, actor, today
 from core.db import db
 from core.errors import Broken, Refused
@@ -42,7 +44,8 @@ MEDIA_TYPES = {"csv": "text/csv", "xlsx": "application/vnd.openxmlformats-office
 def stream(table: str) -> Response:
     """The list as CSV, streamed: what it shows, in its order; fields of the address (``fields=name``) or all that the person sees."""
     view = _view(table)
-    return csv_answer(view.model, _tree(request.args), _words(request.args), _order(view, request.args), request.args.getlist("fields"))
+    given = request.args
+    return csv_answer(view.model, _tree(given), _words(given), _order(view, given), given.getlist("fields"), day=_day(given))
 
 
 @exports.route("/<table>/_export/ask", methods=["GET", "POST"])
@@ -62,31 +65,37 @@ def write(table: str) -> Any:
     if ending not in AT_ONCE:
         raise Broken(_("Please choose CSV or Excel."))
     from core.listing import page
-    from core.transfer.exporting import count_rows, export_fields
+    from core.transfer.exporting import export_fields
 
     names = [one.name for one in export_fields(model, _fields(view, form))]
-    ids = _ticked(form) if form.get("rows") == "ticked" else None
+    day = _day(form)
+    ids = _ticked(form) if form.get("rows") == "ticked" and day is None else None
     if ids == []:
         raise Broken(_("Please select records first."))
     asked: dict[str, Any] = {"filter": _tree(form), "search": _words(form), "order": _order(view, form)} if ids is None else {"ids": ids}
     # A filter or an order that there is not is told now, not by a job that fails later.
-    page(model, asked.get("filter"), asked.get("search"), asked.get("order") or "id", limit=1, count=False, columns=[])
-    _count, more = count_rows(model, asked.get("filter"), asked.get("search"), ids, most=AT_ONCE[ending])
+    question = asked.get("filter"), asked.get("search"), asked.get("order") or "id"
+    if day is None:
+        page(model, *question, limit=1, count=False, columns=[])
+    else:
+        page_then(model, day, *question, limit=1, count=False, columns=["id"])
+    _count, more = _count_of(model, day, *question[:2], ids, AT_ONCE[ending])
     if more:
         from core.transfer.export_jobs import write_export
 
         db.remove()
-        write_export.later(table=table, ending=ending, fields=names, **asked)
+        write_export.later(table=table, ending=ending, fields=names, **asked, **({"as_of": day.isoformat()} if day else {}))
         say(_("The export runs in the background; its file waits for you there."), icon="clock", link=("/jobs/", _("Have a look")))
         return redirect(safe_next(f"/{table}/"))
     if ending == "csv":
-        return csv_answer(model, fields=names, **asked)
+        return csv_answer(model, fields=names, day=day, **asked)
     from core.transfer import run_export
 
     with tempfile.TemporaryDirectory() as folder:
-        told = run_export(table, Path(folder) / f"{table}.xlsx", fields=names, **asked)
+        told = run_export(table, Path(folder) / f"{table}.xlsx", fields=names, day=day, **asked)
         content = io.BytesIO(told.path.read_bytes())
-    return send_file(content, mimetype=MEDIA_TYPES["xlsx"], as_attachment=True, download_name=f"{table}-{today().isoformat()}.xlsx")
+    name = f"{table}-{(day or today()).isoformat()}.xlsx"
+    return send_file(content, mimetype=MEDIA_TYPES["xlsx"], as_attachment=True, download_name=name)
 
 
 @exports.get("/jobs/<int:job_id>/file")
@@ -102,14 +111,15 @@ def fetch(job_id: int) -> Response:
 
 
 def csv_answer(
-    model: type, filter: Any = None, search: str | None = None, order: str | None = None, fields: Any = (), ids: Any = None
-) -> Response:
-    """Records as a streamed CSV file."""
+    model: type, filter: Any = None, search: str | None = None, order: str | None = None, fields: Any = (), ids: Any = None,
+    day: date | None = None,
+) -> Response:  # fmt: skip
+    """Records as a streamed CSV file, with ``day`` as they were at its end."""
     from core.transfer.exporting import csv_lines, export_rows
 
-    rows = export_rows(model, filter=filter, search=search, order=order, fields=fields, ids=ids)
+    rows = export_rows(model, filter=filter, search=search, order=order, fields=fields, ids=ids, day=day)
     response = Response(outlive(csv_lines(rows)), mimetype="text/csv")
-    response.headers.set("Content-Disposition", "attachment", filename=f"{model.__tablename__}-{today().isoformat()}.csv")
+    response.headers.set("Content-Disposition", "attachment", filename=f"{model.__tablename__}-{(day or today()).isoformat()}.csv")
     return response
 
 
@@ -153,6 +163,16 @@ def _tree(given: Any) -> Any:
     return read_filter(given.get("filter"))
 
 
+def _day(given: Any) -> date | None:
+    return read_day(given["as_of"]) if given.get("as_of") else None
+
+
+def _count_of(model: Any, day: date | None, tree: Any, words: str | None, ids: list[int] | None, most: int) -> tuple[int, bool]:
+    from core.transfer.exporting import count_rows
+
+    return count_rows(model, tree, words, ids, most) if day is None else count_then(model, day, tree, words, most, verb="export")
+
+
 def _words(given: Any) -> str | None:
     return (given.get("q") or "").strip()[:200] or None
 
@@ -184,11 +204,11 @@ def _fields(view: View, form: Any) -> list[str]:
 
 
 def _question(view: View, given: Any) -> SimpleNamespace:
-    model, table, tree = view.model, view.model.__tablename__, _tree(given)
+    model, table, tree, day = view.model, view.model.__tablename__, _tree(given), _day(given)
     from core.transfer.exporting import count_rows
 
-    count, more = count_rows(model, tree, _words(given), most=MOST_COUNTED)
-    ids = [] if given.get("all") else _ticked(given)
+    count, more = _count_of(model, day, tree, _words(given), None, MOST_COUNTED)
+    ids = [] if given.get("all") or day else _ticked(given)
     ticked = count_rows(model, ids=ids)[0] if ids else 0
     shown, known = set(_shown(view)), filter_fields(model)
     columns = [
@@ -201,6 +221,7 @@ def _question(view: View, given: Any) -> SimpleNamespace:
     columns.sort(key=lambda one: (known[one.name].system, rank.get(one.name, 0)))
     total = f"{count:,}" + ("+" if more else "")
     state = {"filter": write_filter(tree), "q": _words(given) or "", "order": given.get("order") or ""}
+    state["as_of"] = day.isoformat() if day else ""
     return SimpleNamespace(
         title=_("Export %(label)s", label=model_label(model, many=True)),
         action_url=f"/{table}/_export",

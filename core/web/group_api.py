@@ -7,12 +7,13 @@ from typing import Any
 
 from flask import request
 
+from core.asof_list import read_day
 from core.errors import Broken
 from core.grouping import GROUPS, MOST_GROUPS
 from core.i18n import gettext as _
 from core.records import records
 
-KNOWN = ("by", "sums", "filter", "q", "limit")
+KNOWN = ("by", "sums", "filter", "q", "limit", "as_of")
 
 
 def group_answer(model: Any) -> dict[str, Any]:
@@ -20,9 +21,10 @@ def group_answer(model: Any) -> dict[str, Any]:
     from core.web.api import number_of, only_known, read_json
 
     only_known(KNOWN)
-    tree = request.args.get("filter")
+    tree, day = request.args.get("filter"), request.args.get("as_of")
     found = records(model).groups(
         _names("by"),
+        read_day(day) if day else None,
         filter=read_json(tree, _("The filter")) if tree else None,
         search=request.args.get("q") or None,
         sums=_names("sums"),
@@ -33,7 +35,8 @@ def group_answer(model: Any) -> dict[str, Any]:
     def added(values: Any) -> dict[str, Any]:
         return {one.name: one.json(value) for one, value in zip(found.sums, values or [None] * len(sums), strict=True)}
 
-    return {
+    past = {"as_of": day, "unknown": found.unknown} if day else {}
+    return past | {
         "by": keys,
         "result": [
             {

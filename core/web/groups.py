@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
@@ -50,10 +51,12 @@ def summed(model: Any, fields: list[Field]) -> list[Field]:
     return [one for one in fields[1:] if one.kind.name in SUMMED and one.name not in ("id", "version", model.title_field)]
 
 
-def grouped_rows(model: Any, names: list[str], fields: list[Field], tree: Any, words: str, path: str, state: dict[str, str]) -> Any:
-    """The groups of a list as rows, outermost first. Raises `Broken` when it cannot be grouped so."""
+def grouped_rows(
+    model: Any, names: list[str], fields: list[Field], tree: Any, words: str, path: str, state: dict[str, str], day: date | None = None
+) -> Any:
+    """The groups of a list as rows, outermost first; with ``day`` as they were then. Raises `Broken` when it cannot be grouped so."""
     columns = summed(model, fields)
-    found = records(model).groups(names, filter=tree, search=words or None, sums=[one.name for one in columns])
+    found = records(model).groups(names, day, filter=tree, search=words or None, sums=[one.name for one in columns])
     made = _rows(found, fields, tree, path, state)
     note = ""
     if found.capped:
@@ -62,6 +65,7 @@ def grouped_rows(model: Any, names: list[str], fields: list[Field], tree: Any, w
         rows=made,
         keys=found.keys,
         count=found.count,
+        unknown=found.unknown,
         note=note,
         foot=total_cells(fields, columns, found.totals) if columns and found.groups else None,
         text=" › ".join(key_text(key) for key in found.keys),
@@ -88,7 +92,7 @@ def _row(
 ) -> SimpleNamespace:  # fmt: skip
     within = joined(tree, narrowed(found.keys[: level + 1], group.values[: level + 1]))
     leaf = level == len(found.keys) - 1
-    asked = {"filter": write_filter(within), "q": state["q"], "order": state["order"]}
+    asked = {"filter": write_filter(within), "q": state["q"], "order": state["order"], "as_of": state.get("as_of", "")}
     kept = urlencode({word: value for word, value in asked.items() if value})
     return SimpleNamespace(
         name=name,
@@ -144,3 +148,9 @@ def foot_of(model: Any, fields: list[Field], tree: Any, words: str) -> SimpleNam
     if not columns:
         return None
     return total_cells(fields, columns, records(model).totals([one.name for one in columns], filter=tree, search=words or None))
+
+
+def foot_then(model: Any, fields: list[Field], found: Any) -> SimpleNamespace | None:
+    """The total line of a list of a past day, whose page has been asked for the sums as well."""
+    columns = summed(model, fields)
+    return total_cells(fields, columns, found.totals) if columns and found.totals is not None else None

@@ -28,7 +28,7 @@ from core.sharing import shareable
 from core.state import cached_by_generation
 from core.web.facets import facets, filter_choices, named_in, read_filter, write_filter
 from core.web.folding import drawn_once
-from core.web.groups import choices, foot_of, group_names, grouped_rows
+from core.web.groups import choices, foot_of, foot_then, group_names, grouped_rows, summed
 from core.web.rows import drawn, heads_of, rows_of
 from core.web.views import View
 
@@ -51,21 +51,20 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
     fields = view.column_fields(chosen_columns(model.__tablename__))
     day = read_day(query["as_of"]) if query.get("as_of") else None
     state = {"filter": write_filter(tree), "q": words, "order": order, "group": ",".join(group_names(query.get("group")))}
-    # The past is read only, and in rows.
-    state |= {"as_of": day.isoformat(), "group": ""} if day else {"as_of": ""}
+    state["as_of"] = day.isoformat() if day else ""
     grouped, told = None, ""
     if state["group"]:
         try:
-            grouped = grouped_rows(model, group_names(state["group"]), fields, tree, words, path, state)
+            grouped = grouped_rows(model, group_names(state["group"]), fields, tree, words, path, state, day)
             found, note = Page([], count=grouped.count), grouped.note
         except Broken as problem:
             note, state["group"] = problem.sentence, ""
-    if day is not None:
+    if day is not None and grouped is None:
         try:
             found, order, refused = _found(gate, view, query, fields, tree, words, day=day)
-            state["order"], note = order, refused
+            state["order"], note = order, note or refused
         except Broken as too_much:
-            found, told = Page([], count=0), too_much.sentence
+            found, note, told = Page([], count=0), "", too_much.sentence
     elif grouped is None:
         found, order, refused = _found(gate, view, query, fields, tree, words)
         state["order"], note = order, note or refused
@@ -81,7 +80,7 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
         bulk_url=f"{path}_bulk",
         columns_url=f"{path}_columns",
         may_share_columns=bool(may("edit", Setting)),
-        export_url=address(f"{path}_export/ask", **state) if may("export", model) and not day else "",
+        export_url=address(f"{path}_export/ask", **state) if may("export", model) else "",
         export_action=f"{path}_export/ask",
         rows=found.rows,
         grouped=grouped,
@@ -106,8 +105,9 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
         filter_fields=_filter_choices(model, tuple(known), actor().language) if not tree else _as_script(known, named_in(tree, known)),
         table=model.__tablename__,
     )
-    page.ticks = bool(page.actions or page.export_url)
-    page.then = then_words(found) if day and not told else ""
+    # The past is read only: nothing is selected there.
+    page.ticks = bool(page.actions or page.export_url) and not day
+    page.then = then_words(grouped or found) if day and not told else ""
     page.drawn = drawn(model, fields, found.rows, page.ticks, (found, newest_row(day)) if day and found.rows else None)
     page.facets = facets(tree, known)
     for facet in page.facets:
@@ -115,6 +115,8 @@ def list_page(view: View, query: dict[str, str]) -> SimpleNamespace:
     _sums(page, found)
     if grouped is None and day is None and not found.capped and (found.count or 0) > 1:
         page.foot = foot_of(model, fields, tree, words)
+    elif day is not None and grouped is None and (found.count or 0) > 1:
+        page.foot = foot_then(model, fields, found)
     page.empty = _empty(page, model, tree, words, many)
     if told:
         page.empty = SimpleNamespace(icon="history-off", title=told, hint="", buttons=[(_("Back to today"), page.today_url, True)])
@@ -141,6 +143,9 @@ def _found(
     marks = {"after": query.get("after") or None, "before": query.get("before") or None}
     question: dict[str, Any] = {"filter": tree, "search": words or None, "limit": PAGE, "count": count}
     question["columns"] = [one.name for one in fields]
+    if day is not None and count:
+        # Read back once for rows and sums.
+        question["sums"] = [one.name for one in summed(view.model, fields)]
     find = partial(gate.find, day)
     try:
         return find(order=order or view.order or None, **question, **marks), order, ""
@@ -156,11 +161,12 @@ def more_rows(view: View, query: dict[str, str]) -> SimpleNamespace:
     model, path = view.model, f"/{view.model.__tablename__}/_rows"
     tree, words = read_filter(query.get("filter")), (query.get("q") or "").strip()[:200]
     fields = view.column_fields(chosen_columns(model.__tablename__))
-    found, order, note = _found(records(model), view, query, fields, tree, words, count=False)
-    state = {"filter": write_filter(tree), "q": words, "order": order}
-    ticks = bool(list_actions(view)) or bool(may("export", model))
+    day = read_day(query["as_of"]) if query.get("as_of") else None
+    found, order, note = _found(records(model), view, query, fields, tree, words, count=False, day=day)
+    state = {"filter": write_filter(tree), "q": words, "order": order, "as_of": day.isoformat() if day else ""}
+    ticks = day is None and (bool(list_actions(view)) or bool(may("export", model)))
     return SimpleNamespace(
-        drawn=drawn(model, fields, found.rows, ticks),
+        drawn=drawn(model, fields, found.rows, ticks, (found, newest_row(day)) if day and found.rows else None),
         note=note,
         more_url=address(path, **state, after=found.next) if found.next else "",
         width=len(fields) + ticks,
@@ -257,14 +263,21 @@ def _empty(page: SimpleNamespace, model: type, tree: Any, words: str, many: str)
     if tree or words:
         for facet in page.facets[:2] if len(page.facets) > 1 or words else []:
             buttons.append((_("Take away “%(label)s”", label=facet.label), facet.remove_url, False))
-        buttons.append((_("Show all"), page.clear_url, True))
+        buttons.append((_("Show all"), page.clear_url, not page.as_of))
         asked = [*(tree["and"] if tree and set(tree) == {"and"} else [tree] if tree else []), *([{"search": words}] if words else [])]
-        return SimpleNamespace(
-            icon="filter-search",
-            title=_("Nothing here fits: %(conditions)s", conditions=describe({"and": asked}, model)),
-            hint=_("Take a condition away, or write it differently."),
-            buttons=buttons,
-        )
+        conditions = describe({"and": asked}, model)
+        title, hint = _("Nothing here fits: %(conditions)s", conditions=conditions), _("Take a condition away, or write it differently.")
+        if page.as_of:
+            title = _("On %(day)s nothing fitted: %(conditions)s", day=page.as_of, conditions=conditions)
+            hint = _("Take a condition away, or choose another day.")
+            buttons.append((_("Back to today"), page.today_url, True))
+        return SimpleNamespace(icon="filter-search", title=title, hint=hint, buttons=buttons)
+    if page.as_of:
+        title = _("On %(day)s there were no %(many)s yet", day=page.as_of, many=many)
+        if page.then:
+            title = _("No %(many)s of %(day)s can be shown", day=page.as_of, many=many)
+        hint = _("This is what you may see of that day. Choose a later one, or go back to today.")
+        return SimpleNamespace(icon="history-off", title=title, hint=hint, buttons=[(_("Back to today"), page.today_url, True)])
     if page.import_url:
         buttons.append((_("Import a list"), page.import_url, False))
     if page.new_url:

@@ -95,6 +95,8 @@ GROUPED = {
         "capped": {"type": "boolean", "description": "Only the largest groups are given"},
         "count": {"type": "integer", "description": "How many records there are in all groups"},
         "sums": {"type": "object", "description": "The sums over all groups"},
+        "as_of": {"type": "string", "format": "date", "description": "The day that was asked for"},
+        "unknown": {"type": "integer", "description": "With as_of: records left out, since what they were has been erased"},
     },
 }
 GONE = {"type": "object", "properties": {"id": {"type": "integer"}}}
@@ -272,11 +274,11 @@ def describe(spec: Any, model: type) -> None:
     spec.path(path=f"{base}/", operations=listing)
     spec.path(path=f"{base}/{{id}}", operations=item)
     describe_past(spec, model)
-    grouped = operation(model, "Groups", GROUPED, (400, 401, 403), parameters=("by", "sums", "filter", "q", "groups"))
+    grouped = operation(model, "Groups", GROUPED, (400, 401, 403, 503), parameters=("by", "sums", "filter", "q", "groups", "as_of"))
     spec.path(path=f"{base}/_groups", operations={"get": grouped})
     if may("export", model):
-        words = ("filter", "q", "order", "columns")
-        export = operation(model, "Export as CSV", {"type": "string"}, (400, 401, 403), parameters=words, media_type="text/csv")
+        words = ("filter", "q", "order", "columns", "as_of")
+        export = operation(model, "Export as CSV", {"type": "string"}, (400, 401, 403, 503), parameters=words, media_type="text/csv")
         spec.path(path=f"{base}/_export", operations={"get": export})
     asked = operation(model, "Why?", EXPLAINED, (400, 401, 403, 404), parameters=("record", "verb", "field", "action", "person"))
     spec.path(path=f"{base}/_why", operations={"get": asked})

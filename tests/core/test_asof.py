@@ -17,6 +17,7 @@ from core.journal import batch
 from core.model import model_of
 from core.records import records
 from core.testing import both_databases
+from core.transfer.exporting import export_rows
 
 FIRST = datetime(2026, 10, 1, 4, 0)
 NAMES = ("Far Hills", "near hills", "远山", "近山 & Söhne", "Zed", "ähre")
@@ -69,6 +70,20 @@ def asked(model: Any, day: date | None, tree: Any, order: Any) -> list[tuple[Any
             return found
 
 
+def added_up(model: Any, day: date | None, tree: Any, order: Any) -> list[Any]:
+    """The same list in groups, its sums, and what an export of it holds."""
+    gate, question = records(model), {"filter": tree, "sums": ["x_size"]}
+    found = gate.groups(["owner", "x_due:month"], day, **question)
+    groups = sorted(([one.values, one.count, one.sums, one.above] for one in found.groups), key=repr)
+    sums = gate.totals(["x_size"], filter=tree) if day is None else gate.find(day, **question).totals
+    assert found.totals in ((), sums), (found.totals, sums)
+    # What a link leads to is called as today, so it is no column here.
+    names = ["name", "phones", "x_size", "x_due", "x_sure", "created_at"]
+    rows = list(export_rows(model, tree, order=None if order == "owner" else order, fields=names, day=day))
+    assert len(rows) == 1 + found.count
+    return [groups, found.number, found.count, sums, rows]
+
+
 def step(chance: random.Random, people: list[int]) -> None:
     """One change to the clients."""
     gate = records(model_of("crm_client"))
@@ -100,6 +115,7 @@ def test_each_list_of_each_day_is_what_was_seen_on_that_day(app, acting_as, crea
             records(CustomField).create({"model": "crm_client", "title": title, "kind": kind})
         db.session.commit()
         seen: dict[date, dict[int, list[Any]]] = {}
+        summed: dict[date, dict[int, list[Any]]] = {}
         for number in range(6):
             the_clock.set(FIRST + timedelta(days=number))
             for _change in range(chance.randrange(5)):
@@ -114,7 +130,9 @@ def test_each_list_of_each_day_is_what_was_seen_on_that_day(app, acting_as, crea
             orders = {place: ORDERS[(place + number) % len(ORDERS)] for place in range(len(every))}
             with the_clock.at(FIRST + timedelta(days=number, hours=1)):
                 here = {place: (orders[place], asked(model, None, tree, orders[place])) for place, tree in enumerate(every)}
+                sums = {place: added_up(model, None, every[place], orders[place]) for place in list(here)[number % 2 :: 2]}
             seen[(FIRST + timedelta(days=number)).date()] = here
+            summed[(FIRST + timedelta(days=number)).date()] = sums
         the_clock.set(FIRST + timedelta(days=30))
         for day, lists in seen.items():
             for place, (order, rows) in lists.items():
@@ -123,6 +141,8 @@ def test_each_list_of_each_day_is_what_was_seen_on_that_day(app, acting_as, crea
                     # A link is sorted by what it is called today.
                     told, rows = sorted(told), sorted(rows)
                 assert told == rows, (day, filters(people)[place], order)
+                if place in summed[day]:
+                    assert added_up(model, day, filters(people)[place], order) == summed[day][place], (day, filters(people)[place], order)
 
 
 def day_before(clock: Any, days: int = 1) -> str:

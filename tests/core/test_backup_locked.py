@@ -93,3 +93,34 @@ def test_on_the_command_line(kind: str, tmp_path: Path) -> None:
     house.must("user", "create", "comes.later")
     house.must("restore", "--yes", saved)
     assert {row[0] for row in house.ask("SELECT username FROM ab_user")} == {"admin", "locked.in"}
+    (copy,) = (one for one in (house.data / "backups").glob("before-restore-*") if not one.name.endswith(".json"))
+    assert not is_locked(copy), "no passphrase is kept, so nobody could open it"
+
+
+KEEP = """
+from core.cli.house import house
+with house(title="Keep"):
+    from core.secret_box import keep_secret
+    keep_secret("backup.passphrase", "the one of the schedule")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def test_the_copy_made_before_a_restore_is_encrypted_as_those_of_the_schedule_are(kind: str, tmp_path: Path) -> None:
+    house = new(kind, tmp_path, "before")
+    house.must("migrate")
+    saved = house.folder / "saved.zip"
+    house.must("backup", saved)
+    house.python(KEEP)
+    house.must("user", "create", "comes.later")
+    assert "locked with the passphrase of scheduled backups" in house.must("restore", "--yes", saved)
+    (copy,) = (one for one in (house.data / "backups").glob("before-restore-*") if not one.name.endswith(".json"))
+    assert copy.name.endswith(".zip.locked") and is_locked(copy) and copy.stat().st_mode & 0o077 == 0
+    assert b"comes.later" not in copy.read_bytes() and b"manifest" not in copy.read_bytes()
+    # Its passphrase is the one of before, although the restored data know of none; and it leads back.
+    assert not house.ask("SELECT name FROM core_secret")
+    house.settings = {"MORTISE_BACKUP_PASSPHRASE": "the one of the schedule"}
+    house.must("restore", "--yes", copy)
+    assert {row[0] for row in house.ask("SELECT username FROM ab_user")} == {"admin", "comes.later"}
+    assert house.ask("SELECT name FROM core_secret") == [("backup.passphrase",)]
