@@ -346,19 +346,20 @@ def _mark(config: Config, source: zipfile.ZipFile, say: Say) -> int:
     return write_mark(config, key)
 
 
-def finish(config: Config) -> bool:
-    """Do what follows the swap of a restore, also of one that was killed; nothing when there was none. True when it was done."""
+def finish(config: Config) -> str:
+    """Do what follows the swap of a restore, also of one that was killed. What came of it, in a sentence; empty when there was none."""
     mark: RestoreMark | None = read_mark(config)
     if mark is None:
-        return False
+        return ""
     assert db.engine is not None
-    done = swapped(db.engine, mark)
-    if done:
-        if mark.key:
-            put_key(config, mark.key)
-        _after(config)
+    if not swapped(db.engine, mark):
+        mark.path.unlink(missing_ok=True)
+        return "A restore was interrupted before it had changed anything: the data are those from before it. Restore the backup once more."
+    if mark.key:
+        put_key(config, mark.key)
+    _after(config)
     mark.path.unlink(missing_ok=True)
-    return done
+    return "A restore that had been interrupted was brought to its end."
 
 
 def put_key(config: Config, key: str) -> None:

@@ -83,8 +83,8 @@ def _migrate(chosen: Any) -> int:
         if state.sentence:
             say(state.sentence)
         return 0 if state.ok else 1
-    if inspect(db.engine).has_table("core_state") and finish(config):
-        say("A restore that had been interrupted was brought to its end.")
+    if inspect(db.engine).has_table("core_state") and (told := finish(config)):
+        say(told)
     who = operator()
     who.batch_title = t("Migration")
     made: list[str | None] = []
