@@ -255,7 +255,7 @@ DOORS = {
 }  # fmt: skip
 """Each deed by its door, and how many cards of the deck name it."""
 DECK = [deed for deeds in DOORS.values() for deed, cards in deeds.items() for _card in range(cards)]
-LEAST = {"screen": 40, "REST": 100, "import": 10, "job": 15, "command line": 5}
+LEAST = {"screen": 40, "REST": 100, "import": 10, "job": 15, "command line": 4}
 """How often deeds of a door are done, and not only refused, in two hundred programs; each deed of it at least `TWICE`."""
 TWICE = 2
 Step = tuple[str, int, int, int]
@@ -269,7 +269,7 @@ def programs(number: int, start: int) -> Iterator[list[Step]]:
     chance, deck = random.Random(start), list[str]()
     for _program in range(number):
         steps = []
-        for _step in range(chance.randint(1, 4)):
+        for _step in range(chance.choice([1, 1, 2, 2, 3, 4])):
             if not deck:
                 deck = chance.sample(DECK, len(DECK))
             steps.append((deck.pop(), chance.choice([0, 0, 0, 1, 1, 2, 3]), chance.randint(0, 5), chance.randint(0, 5)))

@@ -46,7 +46,6 @@ def compare(there: World, seen: list[tuple[int, State]]) -> None:
 def examples(there: World, number: int, start: int) -> None:
     for program in programs(number, start):
         hold(there, program)
-    print(there.done.most_common())
     assert not (few := dried_up(there.done)), (few, there.done)
 
 
