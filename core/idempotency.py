@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import DateTime, Index, String, Text, delete, select, update
+from sqlalchemy import Connection, DateTime, Index, String, Text, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -72,7 +72,7 @@ def claim(key: str, request: str) -> Answer | None:
     """Take a key for this transaction: None when nobody has used it, else what its request was answered.
 
     Waits while another transaction is at work with it. Raises `Broken` (422) when the key was used for something else, and
-    `Conflict` when its request has written without an answer so far.
+    `Unanswered` when its request has committed without an answer so far.
     """
     make = (sqlite if db.is_sqlite else postgresql).insert(table).values(key=key, request=request, answer=None, at=now())
     if db.session.connection().execute(make.on_conflict_do_nothing().returning(table.c.key)).first():
@@ -86,7 +86,7 @@ def claim(key: str, request: str) -> Answer | None:
         raise Reused(_("This Idempotency-Key was used for another request, or before your rights changed. Take a new one for each thing."))
     told = unseal(key, row.answer) if row.answer else None
     if told is None:
-        raise Conflict(_("A request with this key has begun, and its answer is not known. Look whether it is done before you try again."))
+        raise Unanswered(_("A request with this key has begun, and its answer is not known. Look whether it is done before you try again."))
     return Answer(**json.loads(told))
 
 
@@ -94,6 +94,10 @@ class Reused(Broken):
     """A key that was used for another request."""
 
     status, code = 422, "idempotency_key_reused"
+
+
+class Unanswered(Conflict):
+    """A key whose request has committed something, and is at work still or has died."""
 
 
 def keep(key: str, request: str, answer: Answer) -> None:
@@ -106,9 +110,9 @@ def keep(key: str, request: str, answer: Answer) -> None:
         connection.execute((sqlite if db.is_sqlite else postgresql).insert(table).values(key=key, **values).on_conflict_do_nothing())
 
 
-def release(key: str) -> None:
+def release(key: str, connection: Connection) -> None:
     """Let a claimed key go: what its request did may be done again."""
-    db.session.connection().execute(delete(table).where(table.c.key == key))
+    connection.execute(delete(table).where(table.c.key == key))
 
 
 @job(every="1 day", at="03:50", system=True)

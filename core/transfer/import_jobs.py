@@ -13,7 +13,7 @@ from core.errors import Broken, Problem
 from core.jobs import cancelled, checkpoint, current_job, job, progress
 from core.transfer import chunks, reverting, taking
 from core.transfer.draft_tables import KEPT_FOR, core_import, core_import_row
-from core.transfer.facts import draft, locked
+from core.transfer.facts import AT_WORK, draft, locked
 
 A_DAY = 24 * 3600.0
 LOT = 5000
@@ -41,9 +41,17 @@ def take_in_file(import_id: int, heading_line: int | None = None) -> None:
         db.session.execute(update(core_import).where(core_import.c.id == import_id).values(values))
 
 
+def _is_over(import_id: int) -> bool:
+    """Has an earlier attempt of this job come to the end, and died before its job was noted as done?"""
+    row, run = locked(import_id), current_job()
+    return run is not None and row.job_id == run.id and row.state not in AT_WORK
+
+
 @job(timeout=A_DAY)
 def check_rows(import_id: int) -> None:
     """Tries an import without storing anything"""
+    if _is_over(import_id):
+        return
     with _by_import():
         chunks.run_chunks(import_id, dry=True, tell=progress, stop=cancelled)
 
@@ -51,6 +59,8 @@ def check_rows(import_id: int) -> None:
 @job(timeout=A_DAY, tells=True)
 def run_rows(import_id: int) -> None:
     """Imports a file"""
+    if _is_over(import_id):
+        return
     with _by_import():
         try:
             chunks.run_chunks(import_id, dry=False, tell=progress, stop=cancelled)

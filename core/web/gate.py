@@ -19,7 +19,7 @@ from core.accounts import Person, person_by_id
 from core.addons import enabled
 from core.context import Actor, actor, set_actor
 from core.db import db
-from core.errors import Asleep, Broken, Busy, Refused
+from core.errors import Asleep, Broken, Busy, Problem, Refused
 from core.i18n import LANGUAGES, best_language
 from core.i18n import gettext as _
 from core.logs import log
@@ -68,13 +68,18 @@ class Mortise(LanguageApp):
         writes = request.method not in SAFE
         if writes and (answered := once.begin()) is not None:
             return answered
-        response = self.make_response(super().dispatch_request())
+        try:
+            response = self.make_response(super().dispatch_request())
+        except Problem:
+            if writes:
+                once.give_up()
+            raise
         if writes:
             if response.status_code < 400:
                 once.end(response)
                 db.session.commit()
             else:
-                db.session.rollback()
+                once.give_up()
         if response.status_code == 200:
             reading.note()
         return response

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from typing import Any
 
 from flask import Response, g, request
@@ -13,7 +14,7 @@ from core.context import actor
 from core.db import db
 from core.errors import Conflict
 from core.i18n import gettext as _
-from core.idempotency import Answer, claim, digest, keep, key_of, release
+from core.idempotency import Answer, Unanswered, claim, digest, keep, key_of, release
 from core.rules import rights
 
 FIELD = "_once"
@@ -23,6 +24,8 @@ READING = {"exports.ask", "exports.write", "backup_pages.upload", "backup_pages.
 """Endpoints that are posted to and read for long; on SQLite they must not hold up those who write."""
 AT_THE_DOOR = {"signin", "again"}
 """Blueprints that write sessions in transactions of their own, which would wait for ours."""
+PATIENCE = 5.0
+"""Seconds to wait for the answer of a request that commits before its end, as the upload of an import does: it is read for long."""
 
 
 def once_input() -> Markup:
@@ -44,7 +47,7 @@ def begin() -> Response | None:
         key = digest("form", str(who.user_id), word[:100], asked)
     else:
         return None
-    if (answer := claim(key, asked)) is None:
+    if (answer := _claimed(key, asked)) is None:
         g.claimed = key, asked
         return None
     if answer.status == 200 and not answer.body:
@@ -56,6 +59,27 @@ def begin() -> Response | None:
     return Response(answer.body, answer.status, {**answer.headers, REPLAYED: "true"})
 
 
+def _claimed(key: str, asked: str) -> Answer | None:
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return claim(key, asked)
+        except Unanswered:
+            # On SQLite the other one waits for our lock.
+            db.session.rollback()
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+
+
+def give_up() -> None:
+    """The request was refused: its key is free again, also when the claim was committed on the way."""
+    db.session.rollback()
+    if "claimed" in g:
+        with db.short() as connection:
+            release(g.claimed[0], connection)
+
+
 def end(response: Response) -> None:
     """Keep the answer of a request that goes well, in its transaction."""
     if "claimed" not in g or db.is_read_only:
@@ -65,7 +89,7 @@ def end(response: Response) -> None:
     page = response.mimetype == "text/html" and response.status_code == 200
     if response.is_streamed or "Content-Disposition" in response.headers or (page and "batch_id" not in actor().memo):
         # A file is fetched again by whoever asks again; a page that only shows or asks something has done nothing.
-        release(key)
+        release(key, db.session.connection())
         return
     headers = {name: response.headers[name] for name in ("Content-Type", "Location", "ETag") if name in response.headers}
     # What a page showed is not kept: it may be old when it is asked for again.

@@ -400,5 +400,3 @@ class view:
 
     def __exit__(self, *_exc):
         self.app.view_functions[self.endpoint] = lambda: ("", 404)
-
-

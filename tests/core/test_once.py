@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from datetime import timedelta
 
@@ -10,9 +11,11 @@ from sqlalchemy import func, select
 
 from core.db import db
 from core.idempotency import AnsweredOnce, forget_old_answers
+from core.jobs import core_job
 from core.model import model_of
 from core.people import PersonalRight
 from core.testing import both_databases
+from core.transfer.draft_tables import core_import
 
 KEYS = AnsweredOnce.__table__
 
@@ -174,3 +177,41 @@ def test_two_at_the_same_moment_have_one_effect(app, api_as, turn):
         one.join()
     assert {status for status, _text in answers} == {201} and len({text for _status, text in answers}) == 1, answers
     assert count() == 1
+
+
+@both_databases
+def test_a_file_uploaded_four_times_at_the_same_moment_is_one_draft(app, login_as):
+    """Two clicks on “Upload”: the file is read outside of the transaction, which takes a while."""
+    boss = login_as("boss", level="administrator")
+    word = word_of(boss.get("/crm_client/_import").text)
+    name = app.config["SESSION_COOKIE_NAME"]
+    cookie, token = boss.get_cookie(name).value, boss.form_token
+    db.session.commit()
+    db.remove()
+    start, answers = threading.Barrier(4), []
+    rows = "name\n" + "".join(f"华东 {one}\n" for one in range(20_000))
+
+    def send() -> None:
+        browser = app.test_client()
+        browser.set_cookie(name, cookie)
+        start.wait()
+        data = {"file": (io.BytesIO(rows.encode()), "list.csv"), "_once": word}
+        done = browser.post("/crm_client/_import", data=data, headers={"X-CSRFToken": token})
+        answers.append((done.status_code, done.location))
+
+    threads = [threading.Thread(target=send) for _number in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert {status for status, _place in answers} == {302} and len(set(answers)) == 1, answers
+    assert count(core_import) == 1 and count(core_job) == 1
+
+
+@both_databases
+def test_an_upload_that_was_refused_is_refused_again_with_its_own_sentence(app, login_as):
+    """The claim of an upload is committed before the file is read; a refusal gives it back."""
+    boss = login_as("boss", level="administrator")
+    word = word_of(boss.get("/crm_client/_import").text)
+    done = [boss.post("/crm_client/_import", data={"file": (io.BytesIO(b""), "none.csv"), "_once": word}) for _turn in range(2)]
+    assert [one.status_code for one in done] == [400, 400] and count(core_import) == count(KEYS) == 0
