@@ -98,10 +98,7 @@ class Records:
         return page(self.model, **question) if day is None else page_then(self.model, day, **question)
 
     def groups(self, by: Sequence[str], day: date | None = None, **question: Any) -> Any:
-        """How many records there are of each kind; see `core.grouping.groups` for ``filter``, ``search``, ``sums`` and ``limit``.
-
-        With ``day`` as they were at its end (`core.asof_groups`).
-        """
+        """How many records there are of each kind, with ``day`` at its end; see `core.grouping.groups` for the question."""
         from core.asof_groups import groups_then
         from core.grouping import groups
 

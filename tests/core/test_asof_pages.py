@@ -147,7 +147,7 @@ def test_a_long_list_of_a_day_is_written_by_a_job(app: Any, login_as: Any, past:
     [
         ("en", "On {} there were no Clients yet", "On {} nothing fitted", "Back to today"),
         ("zh_Hans", "截至 {}，还没有客户", "{} 没有符合条件的记录", "返回今天"),
-        ("zh_Hant", "截至 {}，還沒有客戶", "{} 沒有符合條件的記錄", "返回今天"),
+        ("zh_Hant", "截至 {}，還沒有客戶", "{} 沒有符合條件的紀錄", "返回今天"),
     ],
 )
 def test_an_empty_day_does_not_speak_of_today(
