@@ -21,6 +21,7 @@ from core.i18n import gettext as _
 from core.journal import RARE, batches, journal, write
 from core.journal_keep import ERASED, THINNED, highest_before
 from core.model import links_to, model_of
+from core.people import ADMINISTRATORS
 from core.rules import rights
 from core.seal import digest_of, veiled, whom
 
@@ -30,7 +31,7 @@ AFTER = Callable[[int], Any]
 
 def only_administrators() -> None:
     """Refuse anybody below an administrator."""
-    if not actor().system and rights().level not in ("administrator", "system_administrator"):
+    if not actor().system and rights().level not in ADMINISTRATORS:
         raise Refused(_("Only an administrator may erase values from the journal."))
 
 

@@ -18,7 +18,7 @@ from core.journal import journal, write
 from core.journal_erase import Erased, erase_person, thin
 from core.journal_keep import CHECKED, check, removable, remove
 from core.notifications import Notification
-from core.people import MortiseUser
+from core.people import ADMINISTRATORS, MortiseUser
 from core.rules import rights
 from core.seal import seal
 from core.settings import declare_setting, number_between, setting
@@ -63,7 +63,7 @@ def empty_trash() -> None:
 @job(timeout=A_DAY, tells=True)
 def check_journal() -> None:
     """Checks the journal"""
-    if rights().level not in ("administrator", "system_administrator"):
+    if rights().level not in ADMINISTRATORS:
         raise Refused(_("Only an administrator may check the journal."))
     found = _checked()
     leave_result(PAGE, _("Look at it"), sentence=_("The journal is whole.") if found.fine else _("The journal has been tampered with."))

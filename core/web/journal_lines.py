@@ -15,6 +15,7 @@ from core.i18n import gettext as _
 from core.journal import JournalRow, journal
 from core.journal_query import NAMES, question, rows_of
 from core.model import fields_of, model_label, models
+from core.people import ADMINISTRATORS
 from core.rules import may, rights
 from core.web.cells import change_texts, linked_in
 from core.web.history import door_words, fact_texts, facts_of, nobody, people, verb_words
@@ -30,7 +31,7 @@ def told(words: Mapping[str, str], limit: int = MOST_LINES) -> Iterator[Any]:
     """
     from core.transfer.exporting import tell_the_journal
 
-    if not actor().system and rights().level not in ("administrator", "system_administrator"):
+    if not actor().system and rights().level not in ADMINISTRATORS:
         raise Refused(_("Only an administrator may read the journal."))
     asked = question(words)
     tell_the_journal(JournalRow, {name: words[name] for name in NAMES if words.get(name)})

@@ -224,8 +224,7 @@ def erase() -> Any:
 
 def erase_person() -> Any:
     """Have a job take one person's values away, after he was named twice."""
-    if rights().level not in ("administrator", "system_administrator"):
-        raise Refused(_("Only an administrator may erase values from the journal."))
+    journal_erase.only_administrators()
     name = request.form.get("person", "").strip()
     if not name or name != request.form.get("again", "").strip():
         say(_("Please give the sign-in name, twice the same."), icon="alert-triangle")
