@@ -30,9 +30,7 @@ def commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         "  run.py check journal                                        is it whole?",
     )
     what = group.add_subparsers(title="what", dest="what", metavar="WHAT", required=True)
-    query = add(
-        "query", "the entries that answer a question, newest first, as CSV or JSON; asking is an entry itself", to=what
-    )
+    query = add("query", "the entries that answer a question, newest first, as CSV or JSON; asking is an entry itself", to=what)
     for name, help in (
         ("person", "sign-in name of who did it, or the number of an account"),
         ("since", "first day, like 2026-05-01"),
