@@ -70,13 +70,13 @@ class Plan(Model):
     pieces: Mapped[list[Piece]] = links()
     ready: Mapped[bool] = field()
 {extension}'''
-EXTENSION = """
+EXTENSION = '''
 
 @extend(PieceBefore)
 class PieceMark:
     {area}_mark: Mapped[str | None] = field(search=True)
     {area}_piece: Mapped[Piece | None] = link()
-"""
+'''
 VIEWS = '''"""How pieces and plans look."""
 
 from core import View, _, action
@@ -147,7 +147,7 @@ def plans_below(record):
 def way_to_the_plans(user):
     return [("Plans {number}", "/{area}_plan/", "map")]
 {before}'''
-HOOKS_BEFORE = """
+HOOKS_BEFORE = '''
 
 @hook.after_save(PieceBefore)
 def look_at_the_neighbour(record, changes):
@@ -158,7 +158,7 @@ def look_at_the_neighbour(record, changes):
 @hook.before_delete(PieceBefore)
 def say_goodbye(record):
     record.story = None
-"""
+'''
 JOBS = '''"""What happens later with pieces."""
 
 from core import job, records

@@ -42,12 +42,10 @@ def filters(people: list[int]) -> list[Any]:
         {"field": "changed_at", "op": "lt", "value": {"days": -2}},
         {"search": "hills"},
         {"not": {"search": "远山"}},
-        {
-            "or": [
-                {"field": "name", "op": "is", "value": "Zed"},
-                {"and": [{"not": {"field": "x_size", "op": "ge", "value": 41}}, {"search": "yuan"}]},
-            ]
-        },
+        {"or": [
+            {"field": "name", "op": "is", "value": "Zed"},
+            {"and": [{"not": {"field": "x_size", "op": "ge", "value": 41}}, {"search": "yuan"}]},
+        ]},
         {"field": "owner.name", "op": "contains", "value": "li"},
         {"not": {"field": "owner.name", "op": "is", "value": "wang"}},
     ]

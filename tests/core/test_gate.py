@@ -400,3 +400,5 @@ class view:
 
     def __exit__(self, *_exc):
         self.app.view_functions[self.endpoint] = lambda: ("", 404)
+
+

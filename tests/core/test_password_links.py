@@ -231,7 +231,7 @@ def test_an_administrator_sends_links_to_people_below_and_invites_newcomers(app,
     li, equal = create_user("li", name="李雷", language="zh_Hans"), create_user("equal", level="administrator")
     boss = login_as("boss", level="administrator")
     page = boss.get(f"/ab_user/{li.id}").text
-    assert "Send a link for a new password" in page and "Invite by mail" in page and 'disabled aria-describedby="no-mail"' not in page
+    assert "Send a link for a new password" in page and "Invite by mail" in page and "disabled aria-describedby=\"no-mail\"" not in page
     assert boss.post(f"/ab_user/{li.id}/password-link", data={"purpose": "invite"}).status_code == 302
     work()
     assert "李雷" in box.text()
@@ -252,6 +252,6 @@ def test_an_administrator_sends_links_to_people_below_and_invites_newcomers(app,
     assert len(box.taken) == count + 1
     set_setting("mail.host", None)
     page = boss.get(f"/ab_user/{li.id}").text
-    assert 'disabled aria-describedby="no-mail"' in page and "Mail is not set up yet" in page
+    assert "disabled aria-describedby=\"no-mail\"" in page and "Mail is not set up yet" in page
     boss.post(f"/ab_user/{li.id}/password-link", data={"purpose": "reset"})
     assert "Mail is not set up yet" in boss.get("/settings/").text

@@ -22,7 +22,8 @@ from core.testing import both_databases
 from core.undo import undo
 
 PIXEL = bytes.fromhex(
-    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360000002000001e221bc330000000049454e44ae426082"
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489"
+    "0000000d49444154789c6360000002000001e221bc330000000049454e44ae426082"
 )
 PASSWORD = "correct horse battery"
 
@@ -185,7 +186,6 @@ def test_a_branch_moves_with_all_below_it_and_the_rights_follow(app, login_as, c
 
 
 LEVELS = ("employee", "administrator", "system_administrator")
-
 
 def _change(app, login_as, api_as, door, who, person):
     """Try to change somebody's phone by one door."""

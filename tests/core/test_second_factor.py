@@ -69,7 +69,7 @@ def test_it_is_set_up_with_a_picture_and_counts_after_its_first_code(app, client
     assert db.session.execute(select(factors)).first() is None
     client.post("/account/second-factor/start", data={"password": PASSWORD})
     page = client.get("/account/second-factor").text
-    assert "<svg" in page and "style=" not in page[page.index("<svg") : page.index("</svg>")]
+    assert '<svg' in page and "style=" not in page[page.index("<svg"):page.index("</svg>")]
     key = re.search(r'm-break">([A-Z2-7 ]+)<', page)[1].replace(" ", "")
     # Not confirmed yet, it is not asked for.
     other = app.test_client()
@@ -248,7 +248,6 @@ def test_of_two_who_come_with_the_same_code_at_once_one_gets_in(app, create_user
     user_id = user.id
     db.remove()
     for one in (code_of(key, 1), codes[0]):
-
         def attempt(_number, one=one):
             with app.app_context(), db.short() as connection:
                 return take(connection, user_id, one)
