@@ -111,8 +111,8 @@ def keep(key: str, request: str, answer: Answer) -> None:
 
 
 def release(key: str, connection: Connection) -> None:
-    """Let a claimed key go: what its request did may be done again."""
-    connection.execute(delete(table).where(table.c.key == key))
+    """Let a claimed key go: what its request did may be done again. A key that somebody else has answered meanwhile stays."""
+    connection.execute(delete(table).where(table.c.key == key, table.c.answer.is_(None)))
 
 
 @job(every="1 day", at="03:50", system=True)
