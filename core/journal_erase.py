@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, true, update
 
 from core.accounts import attempts, sessions, sign_ins, user_table
 from core.context import actor, now
@@ -19,7 +19,7 @@ from core.db import db
 from core.errors import Conflict, Missing, Refused
 from core.i18n import gettext as _
 from core.journal import RARE, batches, journal, write
-from core.journal_keep import ERASED, THINNED, highest_before
+from core.journal_keep import ERASED, THINNED, entries_of_gaps, highest_before
 from core.model import links_to, model_of
 from core.people import ADMINISTRATORS
 from core.rules import rights
@@ -129,19 +129,20 @@ def account_named(name: str) -> int:
     return int(name)
 
 
-def erase_person(person: int, after: AFTER = lambda _done: None) -> Erased:
+def erase_person(person: int, after: AFTER = lambda _done: None, until: int | None = None) -> Erased:
     """Take one person's values away: those of his account in all entries, and the addresses and programs he came from.
 
     That he did something when is still told, under the name that his account has now. Idempotent; ``after`` is called after each few
-    thousand rows, and may commit. Raises `Refused` for anybody below an administrator, `Conflict` when the newest entries are not
-    sealed yet or there is nothing to erase.
+    thousand rows, and may commit. With ``until`` the addresses of what was sealed later stay, and an attempt that died goes on. Raises
+    `Refused` for anybody below an administrator, `Conflict` when the newest entries are not sealed yet or there is nothing to erase.
     """
     only_administrators()
     rows = values_of(model_of(user_table.name), person)
     mine = (journal.c.user_id == person) | (journal.c.behalf_id == person)
-    with_address = mine & journal.c.address.is_not(None)
+    with_address = mine & journal.c.address.is_not(None) & (true() if until is None else journal.c.seal <= until)
+    said = entries_of_gaps().people
     top = db.session.execute(select(func.max(journal.c.seal)).where(with_address, journal.c.address_veil.is_not(None))).scalar()
-    if not rows and top is None and not _came_from(person):
+    if not rows and top is None and not _came_from(person) and (until is None or person not in said):
         raise Conflict(_("The journal has kept no values of this person."))
     login = db.session.execute(select(user_table.c.username).where(user_table.c.id == person)).scalar()
     for table in (sign_ins, sessions):
@@ -151,7 +152,9 @@ def erase_person(person: int, after: AFTER = lambda _done: None) -> Erased:
         over = attempts.c.blocked_until.is_(None) | (attempts.c.blocked_until < now())
         keys = [f"{kind}:{login.lower()[:190]}" for kind in ("login", "code")]
         db.session.execute(delete(attempts).where(attempts.c.key.in_(keys), over))
-    empty_rows(rows, {"model": user_table.name, "person": person, "seal": top or 0})
+    # An attempt that died on its way has left its entry, and goes on from there.
+    if rows or (top or 0) > said.get(person, 0) or person not in said:
+        empty_rows(rows, {"model": user_table.name, "person": person, "seal": top or 0})
     done = 0
     # The entry that says so is there first: a run that is killed on its way leaves nothing that the check does not know.
     after(done)

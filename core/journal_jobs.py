@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from core.context import now
 from core.db import db
@@ -93,15 +93,21 @@ def _checked() -> Any:
     return found
 
 
+def erase_later(person: int) -> int | None:
+    """Queue the erasing of what the journal has sealed of a person by now; the number of the job, or None when it waits already."""
+    until = db.session.execute(select(func.max(journal.c.seal))).scalar() or 0
+    return erase_one_person.later(person=person, until=until, key=f"person {person}")
+
+
 @job(timeout=A_DAY, tells=True)
-def erase_one_person(person: int) -> None:
+def erase_one_person(person: int, until: int) -> None:
     """Erases one person's values from the journal"""
 
     def told(_done: int) -> None:
         db.session.commit()
         checkpoint()
 
-    found = erase_person(person, told)
+    found = erase_person(person, told, until)
     leave_result(PAGE, _("Look at it"), sentence=words_of(found))
 
 

@@ -59,7 +59,7 @@ def check(head: tuple[int, str] | None = None, tell: Callable[[int, int], Any] =
     # The highest number, by its index; how many rows there still are would have to be counted.
     total = db.session.execute(select(func.max(journal.c.seal))).scalar() or 0
     found = Checked(unsealed=db.session.execute(select(func.count()).where(journal.c.seal.is_(None))).scalar_one())
-    told = _told()
+    told = entries_of_gaps()
     number, chain = 0, ""  # None as the hash of a row that is missing: what follows cannot be compared with it
     for row in _sealed():
         if row["seal"] != number + 1:
@@ -139,7 +139,8 @@ def _gone(row: Any) -> set[str]:
     return {name for name, away in parts.items() if away}
 
 
-def _told() -> _Told:
+def entries_of_gaps() -> _Told:
+    """What the journal's own entries say was taken out or emptied."""
     found = _Told()
     query = select(journal.c.id, journal.c.verb, journal.c.changes).where(
         journal.c.model == journal.name, journal.c.verb.in_(KEPT), RARE["verb"]

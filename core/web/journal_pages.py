@@ -234,5 +234,5 @@ def erase_person() -> Any:
     except Problem as problem:
         say(problem.sentence, icon="alert-triangle")
         return redirect(f"{URL}/keep")
-    say_queued(journal_jobs.erase_one_person.later(person=person, key=f"person {person}"))
+    say_queued(journal_jobs.erase_later(person))
     return redirect(f"{URL}/keep")

@@ -6,11 +6,13 @@ import io
 from collections.abc import Callable
 from typing import Any
 
+from flask import current_app
 from sqlalchemy import func, select
 
 from core import undo_jobs
 from core.account_jobs import answer_forgotten
-from core.backup_jobs import ask_for_backup, scheduled_backup
+from core.backup_jobs import ask_for_backup, ask_for_check, scheduled_backup
+from core.backup_list import backups
 from core.context import actor
 from core.custom import CustomField
 from core.custom_jobs import build_index, drop_index, recompute_formulas
@@ -18,10 +20,11 @@ from core.db import db
 from core.job_runner import perform
 from core.jobs import Job, jobs
 from core.journal import batch, journal
-from core.journal_jobs import check_journal
+from core.journal_jobs import check_journal, erase_later
 from core.model import model_of
 from core.notification_jobs import tell_many
 from core.records import records
+from core.seal import seal
 from core.settings import set_setting
 from core.telling import JOB
 from core.transfer import drafts, reverting
@@ -61,6 +64,13 @@ def stored(name: str) -> int:
     return one.id
 
 
+def check_a_backup() -> int:
+    number = ask_for_backup()
+    db.session.commit()
+    assert perform(only=number)
+    return ask_for_check(backups(current_app.config["MORTISE"])[0])
+
+
 def take_back_an_import() -> int | None:
     reverting.AT_ONCE = 0
     return drafts.revert(stored("Reverted")).job_id
@@ -75,6 +85,12 @@ def take_back_a_batch() -> int | None:
     return undo_jobs.undo_later(newest)
 
 
+def erase_a_person() -> int | None:
+    while seal():
+        db.session.commit()
+    return erase_later(actor().user_id)
+
+
 def change_many() -> int:
     view = view_of(model_of("crm_contact"))
     return queue(view, EDIT, filter=None, search=None, last=10**6, total=4, values={"title": "Chief"})
@@ -87,12 +103,14 @@ def tell() -> int:
 
 CASES: dict[str, Callable[[], Any]] = {
     "core.account_jobs:answer_forgotten": lambda: answer_forgotten.later(typed="admin", note="It was on paper."),
+    "core.backup_jobs:check_backup": check_a_backup,
     "core.backup_jobs:make_backup": ask_for_backup,
     "core.backup_jobs:scheduled_backup": lambda: scheduled_backup.later(),
     "core.custom_jobs:build_index": lambda: build_index.later(model="crm_contact", name=FIELD),
     "core.custom_jobs:drop_index": lambda: drop_index.later(model="crm_contact", name="x_never_there"),
     "core.custom_jobs:recompute_formulas": lambda: recompute_formulas.later(model="crm_contact"),
     "core.journal_jobs:check_journal": lambda: check_journal.later(),
+    "core.journal_jobs:erase_one_person": erase_a_person,
     "core.notification_jobs:tell_many": tell,
     "core.transfer.export_jobs:write_export": lambda: write_export.later(table="crm_contact", ending="csv"),
     "core.transfer.import_jobs:take_in_file": lambda: drafts.begin("crm_client", io.BytesIO(b"name\nRead 1\nRead 2\n"), "read.csv").job_id,

@@ -131,7 +131,7 @@ def test_a_right_of_ones_own_opens_every_door_and_a_denial_closes_them(login_as,
     def answers():
         return {url: (program if url.startswith("/api") else browser).get(url) for url in doors}
 
-    assert {one.status_code for one in answers().values()} == {403}
+    assert {url: one.status_code for url, one in answers().items() if one.status_code != 403} == {}
     for verb in ("read", "export"):
         create(PersonalRight, user=clerk, model="law_vault", verb=verb, scopes="all")
     found = answers()
@@ -139,7 +139,7 @@ def test_a_right_of_ones_own_opens_every_door_and_a_denial_closes_them(login_as,
     assert [url for url, one in found.items() if "Seal" not in one.text] == ["/api/v1/law_vault/_info"]
     create(PersonalRight, user=clerk, model="law_vault", verb="read", denied=True)
     found = answers()
-    assert {one.status_code for one in found.values()} == {403}
+    assert {url: one.status_code for url, one in found.items() if one.status_code != 403} == {}
     assert not [url for url, one in found.items() if "Seal" in one.text]
     # The menu and the description of the API do not name it either.
     assert "/law_vault/" not in browser.get("/law_matter/").text and "/api/v1/law_vault/" not in program.get("/api/v1/_openapi").text
