@@ -91,7 +91,7 @@ def test_ctrl_z_works_outside_fields_alone(page: Any) -> None:
     with page.expect_navigation():
         page.keyboard.press("Control+z")
     page.locator(".m-toast").wait_for()
-    assert names() == []
+    assert names() == [], (page.url, page.locator(".m-toast").all_inner_texts())
     with page.expect_navigation():
         page.keyboard.press("Control+Shift+z")
     assert names() == ["华东"]
