@@ -103,7 +103,7 @@ class JournalRow(FabModel):
     changes: Mapped[str] = mapped_column(Text, nullable=False)
     """Canonical JSON: ``{field: [old, new]}``; of a deletion the whole row, ``{column: [value, null]}``."""
     digest: Mapped[str | None] = mapped_column(String(64), nullable=True)
-    """SHA-256 of ``changes`` once they were erased for privacy (`core.journal_keep.erase`); they are ``{}`` then."""
+    """SHA-256 of ``changes`` once they were erased for privacy (`core.journal_erase`); they are ``{}`` then."""
     veil: Mapped[str | None] = mapped_column(String(64), nullable=True)
     """Beside person and record in the hash: a random number, or once these were taken away the digest of both (`core.seal`)."""
     address_veil: Mapped[str | None] = mapped_column(String(64), nullable=True)
