@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import select
 import sqlite3
 import threading
 import time
@@ -13,12 +14,13 @@ from typing import Any, ClassVar
 from flask import has_app_context
 from flask.globals import app_ctx
 from sqlalchemy import ARRAY, ColumnElement, Connection, Engine, any_, create_engine, event, literal, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.util import immutabledict
 
 LOCK_TIMEOUT_SECONDS = 30
+IDLE_SECONDS = 10
 
 
 def _scope() -> Any:
@@ -119,15 +121,37 @@ def make_engine(url: str, *, pool_size: int = 10, **more: Any) -> Engine:
         # Nothing is prepared on the server: its generic plan for a search was 1000 times slower than one made for the words.
         engine = create_engine(
             url, connect_args={"prepare_threshold": None}, pool_size=pool_size, max_overflow=pool_size,
-            pool_pre_ping=True, pool_recycle=1800, **more,
+            pool_recycle=1800, **more,
         )  # fmt: skip
         event.listen(engine, "checkin", _write_again)
+        event.listen(engine, "checkout", _still_there)
     return engine
 
 
-def _write_again(connection: Any, _record: Any) -> None:
+def _write_again(connection: Any, record: Any) -> None:
+    record.info["given_back"] = time.monotonic()
     if connection is not None and connection.read_only:
         connection.read_only = None
+
+
+def _still_there(connection: Any, record: Any, _proxy: Any) -> None:
+    """Take no connection from the pool whose server has gone. Only one that was idle for long is asked, which costs a way there and back.
+
+    A server that ends its connections says so: then there is something to read, though nothing was asked.
+    """
+    import psycopg
+
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    idle = time.monotonic() - record.info.get("given_back", time.monotonic())
+    if not poll.poll(0) and idle < IDLE_SECONDS:
+        return
+    try:
+        before, connection.autocommit = connection.autocommit, True
+        connection.execute("SELECT 1")
+        connection.autocommit = before
+    except psycopg.Error as error:
+        raise InvalidatePoolError from error
 
 
 def _sqlite_habits(engine: Engine) -> None:

@@ -15,6 +15,7 @@ from core.db import MortiseSession, db
 from core.errors import Invalid, Refused
 from core.i18n import gettext as _
 from core.model import Recorded, fields_of, is_half, is_owned, model_label, models
+from core.people import Department, MortiseUser
 from core.rules import rights, visible_ids
 from core.sketch import model_behind
 
@@ -131,7 +132,9 @@ def check_writes(session: Any, pending: dict[Any, tuple[str, dict[str, tuple[Any
                 for target_id in new if isinstance(new, list) else [new]:
                     linked.setdefault(one.target, {})[target_id] = (record, name)
     for target, wanted in linked.items():
-        seen = visible_ids(target, wanted)
+        # Whoever it is may name himself and the departments of his posts.
+        own = {mine.user_id} if target is MortiseUser else mine.departments if target is Department else set()
+        seen = own | visible_ids(target, wanted.keys() - own)
         for target_id, (_record, name) in wanted.items():
             # A record made in this very flush is the person's own doing and has been checked above.
             if target_id not in seen and not any(type(one) is target and one.id == target_id for one in pending):

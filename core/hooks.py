@@ -61,6 +61,7 @@ hook = Hook()
 def forget(addon: str) -> None:
     """Drop what a broken addon had registered before it failed."""
     _pending[:] = [plugin for plugin in _pending if plugin.addon != addon]
+    _concerned.clear()
 
 
 def register_all(order: list[str]) -> None:
@@ -75,6 +76,7 @@ def register_all(order: list[str]) -> None:
 
 
 _callers: dict[Any, Any] = {}
+_concerned: dict[tuple[str, type, Any], bool] = {}
 
 
 def call(name: str, model: type | None = None, **arguments: Any) -> list[Any]:
@@ -95,7 +97,12 @@ def call(name: str, model: type | None = None, **arguments: Any) -> list[Any]:
 
 def has(name: str, model: type) -> bool:
     """True when any hook of this name could concern ``model``; spares work for the many models without hooks."""
-    return any(hasattr(plugin, name) and _concerns(plugin, model) for plugin in _pending)
+    # The last one stands for all: they are only ever added.
+    key = name, model, _pending[-1] if _pending else None
+    known = _concerned.get(key)
+    if known is None:
+        known = _concerned[key] = any(hasattr(plugin, name) and _concerns(plugin, model) for plugin in _pending)
+    return known
 
 
 def _concerns(plugin: Any, model: type) -> bool:

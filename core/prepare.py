@@ -14,6 +14,7 @@ from core.errors import Conflict
 from core.i18n import gettext as _
 from core.model import fields_of, is_owned
 from core.people import MortiseUser, Post
+from core.rules import rights
 from core.sketch import model_behind
 
 
@@ -61,6 +62,8 @@ def prepare(record: Any, verb: str) -> None:
 
 def primary_department(user_id: int) -> int | None:
     """The department of a person's primary post (the oldest post when none is primary)."""
+    if not actor().system and user_id == actor().user_id:
+        return rights().primary
     memo = actor().memo.setdefault("primary_department", {})
     if user_id not in memo:
         post = Post.__table__

@@ -37,6 +37,7 @@ def statements() -> tuple[Any, Any]:
             or_(role.c.name == EVERYONE, role.c.id.in_(select(assoc_user_role.c.role_id).where(assoc_user_role.c.user_id == me)))
         ),
         select(literal("d"), tree.c.own, tree.c.id, literal("")),
+        select(literal("p"), post.c.department_id, post.c.id, case((post.c.is_primary, "primary"), else_="")).where(post.c.user_id == me),
         select(literal("t"), members.c.left_id, members.c.left_id, literal("")).where(members.c.right_id == me),
     )
     share = Share.__table__

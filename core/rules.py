@@ -55,6 +55,7 @@ class Rights:
         self.level = "nobody"
         self.roles: dict[int, str] = {}
         self.departments: set[int] = set()
+        self.primary: int | None = None  # department of the primary post, or of the oldest
         self.below: set[int] = set()
         self.teams: set[int] = set()
         self.limits = actor().limits
@@ -90,6 +91,8 @@ class Rights:
             elif kind == "d":
                 self.departments.add(one)
                 self.below.add(other)
+        posts = [(word, -other, one) for kind, one, other, word in found if kind == "p"]
+        self.primary = max(posts)[2] if posts else None
         self._load_granted(user_id)
 
     @classmethod

@@ -77,6 +77,10 @@ class Mortise(LanguageApp):
         if writes:
             if response.status_code < 400:
                 once.end(response)
+                browser: sessions.BrowserSession = session._get_current_object()  # type: ignore[attr-defined]
+                if browser.unkept and not db.is_read_only:
+                    # What the next page says is kept with what it tells of, or not at all.
+                    sessions.keep(browser, db.session.connection())
                 db.session.commit()
             else:
                 once.give_up()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
@@ -38,7 +39,8 @@ def save(form: RecordForm, record: Any = None) -> Any:
     gate = records(form.view.model)
     try:
         # A failed write must leave nothing half done, while the page still has to be drawn from the same session.
-        with db.session.begin_nested():
+        # The gate sees to it for its own writing.
+        with db.session.begin_nested() if form.files else nullcontext():
             values |= _files(form)
             return gate.create(values) if record is None else gate.edit(record, values)
     except Invalid as problem:

@@ -29,6 +29,7 @@ QUERY = (
     .join(user_table, user_table.c.id == sessions.c.user_id)
     .where(sessions.c.id == bindparam("key"))
 )
+KEEP = update(sessions).where(sessions.c.id == bindparam("key"))
 
 
 class BrowserSession(CallbackDict, SessionMixin):
@@ -52,6 +53,11 @@ class BrowserSession(CallbackDict, SessionMixin):
         self.touch = False
         """The row has not been marked as seen for a minute."""
 
+    @property
+    def unkept(self) -> bool:
+        """True when the row has to be written."""
+        return self.token is not None and not self.ended and (self.modified or self.touch)
+
 
 class DatabaseSessions(SessionInterface):
     """Flask's door to `BrowserSession`; `open_session` reads no database, `load` does when the gate asks for it."""
@@ -68,13 +74,13 @@ class DatabaseSessions(SessionInterface):
         return BrowserSession(token=raw if re.fullmatch(r"[\w-]{43}", raw) else None)
 
     def save_session(self, app: Flask, session: BrowserSession, response: Response) -> None:  # type: ignore[override]
-        """Write what changed, after the request's own transaction has ended."""
+        """Write what changed since the request's own transaction has ended, or of a request that has none."""
         cookie: dict[str, Any] = {
             "path": "/", "httponly": True, "samesite": "Lax", "secure": app.config["SESSION_COOKIE_SECURE"],
         }  # fmt: skip
         name = self.get_cookie_name(app)
         if session.token and not session.ended:
-            if session.modified or session.touch:
+            if session.unkept:
                 _write(session)
             if session.fresh:
                 response.set_cookie(name, session.token, max_age=90 * 86400, **cookie)
@@ -156,15 +162,21 @@ def _tidy(connection: Connection) -> None:
     connection.execute(delete(sessions).where(old))
 
 
+def keep(session: BrowserSession, connection: Connection) -> None:
+    """Write what is `unkept` in the transaction of ``connection``."""
+    facts: dict[str, Any] = {"key": session_key(session.token or ""), "seen_at": now()}
+    if session.modified:
+        facts["data"] = json.dumps(dict(session))
+    connection.execute(KEEP, facts)
+    session.modified = session.touch = False
+
+
 def _write(session: BrowserSession) -> None:
     # On SQLite a second writer would wait for the first one, and both are ours.
     db.remove()
-    values: dict[str, Any] = {"seen_at": now()}
-    if session.modified:
-        values["data"] = json.dumps(dict(session))
     try:
         with db.short() as connection:
-            connection.execute(update(sessions).where(sessions.c.id == session_key(session.token or "")).values(values))
+            keep(session, connection)
     except OperationalError as problem:
         # Worth less than the answer that is ready.
         log("web").warning("session not saved", problem=str(problem.orig))
