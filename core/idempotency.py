@@ -11,8 +11,10 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, DateTime, Index, String, Text, delete, select, update
+from sqlalchemy import Connection, DateTime, Index, String, Text, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -26,7 +28,6 @@ from core.secret_box import seal, unseal
 
 KEPT = timedelta(hours=24)
 LONGEST = 255
-QUIET = {"mortise_rules": False}
 
 
 class AnsweredOnce(FabModel):
@@ -45,6 +46,14 @@ class AnsweredOnce(FabModel):
 
 
 table = AnsweredOnce.__table__
+# Made once: making a statement takes longer than running it.
+_ANSWERED = update(table).where(table.c.key == bindparam("claimed"))
+
+
+@cache
+def _claiming(on_sqlite: bool) -> Any:
+    make = (sqlite if on_sqlite else postgresql).insert(table)
+    return make.on_conflict_do_nothing().returning(table.c.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +83,12 @@ def claim(key: str, request: str) -> Answer | None:
     Waits while another transaction is at work with it. Raises `Broken` (422) when the key was used for something else, and
     `Unanswered` when its request has committed without an answer so far.
     """
-    make = (sqlite if db.is_sqlite else postgresql).insert(table).values(key=key, request=request, answer=None, at=now())
-    if db.session.connection().execute(make.on_conflict_do_nothing().returning(table.c.key)).first():
+    if db.run(_claiming(db.is_sqlite), {"key": key, "request": request, "at": now()}).first():
         return None
-    row = db.session.execute(select(table.c.request, table.c.answer, table.c.at).where(table.c.key == key), execution_options=QUIET).one()
+    row = db.run(select(table.c.request, table.c.answer, table.c.at).where(table.c.key == key)).one()
     if row.at < now() - KEPT:
         fresh = update(table).where(table.c.key == key, table.c.at == row.at).values(request=request, answer=None, at=now())
-        if db.session.connection().execute(fresh).rowcount:
+        if db.run(fresh).rowcount:
             return None
     if row.request != request:
         raise Reused(_("This Idempotency-Key was used for another request, or before your rights changed. Take a new one for each thing."))
@@ -104,10 +112,9 @@ def keep(key: str, request: str, answer: Answer) -> None:
     """Keep what the request of a claimed key is answered; in its transaction."""
     told = json.dumps({"status": answer.status, "headers": answer.headers, "body": answer.body})
     values = {"answer": seal(key, told), "request": request, "at": now()}
-    connection = db.session.connection()
-    if not connection.execute(update(table).where(table.c.key == key).values(values)).rowcount:
+    if not db.run(_ANSWERED, {"claimed": key, **values}).rowcount:
         # The request took back all that it had written, the claim too, and then wrote again.
-        connection.execute((sqlite if db.is_sqlite else postgresql).insert(table).values(key=key, **values).on_conflict_do_nothing())
+        db.run(_claiming(db.is_sqlite), {"key": key, **values})
 
 
 def release(key: str, connection: Connection) -> None:

@@ -155,7 +155,7 @@ def batch_id() -> int:
     if found is None:
         session = db.session()
         values = {"at": now(), "user_id": who.user_id, "door": who.door, "title": who.batch_title, "undoes": who.memo.get("undoes")}
-        found = session.execute(insert(batches).values(values).returning(batches.c.id)).scalar_one()
+        found = session.connection().execute(_NEW_BATCH, values).scalar_one()
         who.memo["batch_id"] = found
         session.info["new_batch"] = (who.memo, session.get_nested_transaction() or session.get_transaction())
     return found
@@ -182,7 +182,7 @@ def write_beside(rows: Iterable[tuple[str, int, str, dict[str, Any], int | None]
     with db.short() as connection:
         who = actor()
         values = {"at": now(), "user_id": who.user_id, "door": who.door, "title": who.batch_title, "undoes": None}
-        number = connection.execute(insert(batches).values(values).returning(batches.c.id)).scalar_one()
+        number = connection.execute(_NEW_BATCH, values).scalar_one()
         _put(connection, {}, number, [_row(*row) for row in rows])
 
 
@@ -207,11 +207,14 @@ def _put(connection: Connection, info: Any, batch: int, rows: list[dict[str, Any
         return
     tx = info.get("tx")
     if tx is None:
-        tx = info["tx"] = (connection.execute(select(func.max(journal.c.id))).scalar() or 0) + 1
+        tx = info["tx"] = (connection.execute(_NEWEST).scalar() or 0) + 1
     names = ("tx", *common, *ROW)
     put_rows(connection, journal, names, [(tx, *common.values(), *row.values()) for row in rows])
 
 
+# Made once: making a statement takes longer than running it.
+_NEW_BATCH = insert(batches).returning(batches.c.id)
+_NEWEST = select(func.max(journal.c.id))
 ROW = ("model", "record_id", "verb", "part_of_id", "changes")
 _PG_INSERT = text(
     "INSERT INTO core_journal"

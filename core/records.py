@@ -135,7 +135,8 @@ class Records:
                 # Two people who read, then write, wait for each other instead of losing an update (SQLite: BEGIN IMMEDIATE).
                 query = query.with_for_update(of=self.model)
             # populate_existing: a row loaded by other code in this session must not answer for the row filter.
-            found = db.session.execute(query, execution_options={"populate_existing": True} if lock else {}).scalars().first()
+            options = {"populate_existing": lock, "mortise_models": (self.model,)}
+            found = db.session.execute(query, execution_options=options).scalars().first()
             if found is not None:
                 saw(self.model, () if lock else (found.id,))
                 return found

@@ -76,7 +76,7 @@ class Rights:
             self._load(user_id, even_closed)
 
     def _load(self, user_id: int, even_closed: bool) -> None:
-        found = db.session.execute(statements()[0], {"user_id": user_id}, execution_options=QUIET).all()
+        found = db.run(statements()[0], {"user_id": user_id}).all()
         level = next((word for kind, _one, is_open, word in found if kind == "l" and (is_open or even_closed)), None)
         last_day = next((word for kind, _one, _other, word in found if kind == "e"), None)
         if level is None or (last_day and not even_closed and has_left(date.fromisoformat(last_day), now(), setting("firm.zone"))):
@@ -118,7 +118,7 @@ class Rights:
         _places, rows = statements()
         places_of = {"departments": sorted(self.departments), "teams": sorted(self.teams)}
         facts = {"user_id": user_id, **places_of, "roles": list(self.roles) or [0], "moment": now(), "most": MOST_SHARED}
-        granted = db.session.execute(rows, facts, execution_options=QUIET).all()
+        granted = db.run(rows, facts).all()
         self.kind = self.level, self.limits, frozenset(self.roles), frozenset(tuple(one) for one in granted if one[0] not in "sm")
         for kind, owner, model, word, text, flag, row_id in granted:
             if kind == "r":

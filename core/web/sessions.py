@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import OperationalError
 from werkzeug.datastructures import CallbackDict
 
-from core.accounts import PERSON_COLUMNS, QUIET, Person, person_of, session_key, sessions, user_table
+from core.accounts import PERSON_COLUMNS, Person, person_of, session_key, sessions, user_table
 from core.context import now
 from core.db import db
 from core.logs import log
@@ -98,7 +98,7 @@ def load(session: BrowserSession) -> Person | None:
     """Who is signed in at this browser: one statement for the session and the person; None when it has ended."""
     if not session.token:
         return None
-    row = db.session.execute(QUERY, {"key": session_key(session.token)}, execution_options=QUIET).first()
+    row = db.run(QUERY, {"key": session_key(session.token)}).first()
     if row:
         know_generation(row.generation)
     person = person_of(row, row.user_id) if row else None
