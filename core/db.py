@@ -74,10 +74,15 @@ class Database:
         self.engine = make_engine(url, pool_size=pool_size)
         self.session.configure(bind=self.engine)
 
-    def read_only(self) -> None:
-        """Make the rest of this request unable to write: GET and HEAD never change anything."""
+    def read_only(self, *, singly: bool = False) -> None:
+        """Make the rest of this request, or all until `remove`, unable to write: GET and HEAD never change anything.
+
+        With ``singly`` each statement is a transaction of its own (PostgreSQL), where one or two are asked: beginning and ending cost
+        as much as these.
+        """
         session = self.session()
-        session.execution_options = immutabledict(session.execution_options).union({"mortise_read_only": True})
+        options = {"mortise_read_only": True, "mortise_singly": singly}
+        session.execution_options = immutabledict(session.execution_options).union(options)
 
     @property
     def is_read_only(self) -> bool:
@@ -138,7 +143,7 @@ def make_engine(url: str, *, pool_size: int = 10, **more: Any) -> Engine:
 def _write_again(connection: Any, record: Any) -> None:
     record.info["given_back"] = time.monotonic()
     if connection is not None and connection.read_only:
-        connection.read_only = None
+        connection.read_only, connection.autocommit = None, False
 
 
 def _still_there(connection: Any, record: Any, _proxy: Any) -> None:
@@ -223,6 +228,7 @@ def _begin_read_only(session: Session, _transaction: Any, connection: Connection
         # Said in the driver's BEGIN, which it sends with the first statement: a statement less.
         raw: Any = connection.connection.driver_connection
         raw.read_only = True
+        raw.autocommit = bool(session.execution_options.get("mortise_singly"))
 
 
 db = Database()

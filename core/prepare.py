@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import inspect, select
@@ -16,6 +18,32 @@ from core.model import fields_of, is_owned
 from core.people import MortiseUser, Post
 from core.rules import rights
 from core.sketch import model_behind
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """What is written inside is all that this request writes; if it fails, the whole transaction goes, which spares a savepoint."""
+    info = db.session().info
+    info["alone"] = True
+    try:
+        yield
+    finally:
+        info.pop("alone", None)
+
+
+@contextmanager
+def attempt() -> Iterator[None]:
+    """What is written inside stays whole, or leaves nothing behind in the session and in the database."""
+    session = db.session()
+    if not session.info.pop("alone", False):
+        with session.begin_nested():
+            yield
+        return
+    try:
+        yield
+    except BaseException:
+        session.rollback()
+        raise
 
 
 def flush() -> None:

@@ -23,7 +23,7 @@ from core.i18n import ngettext
 from core.model import fields_of, model_label
 from core.numbering import number_records
 from core.options import retired_choices
-from core.prepare import flush, prepare
+from core.prepare import attempt, flush, prepare
 from core.reading import saw
 from core.recognise import LINE, Keys, recognise, remember
 from core.rules import may, rights, visible_ids
@@ -327,8 +327,7 @@ class Records:
             return
         session, made = db.session(), [record for _done, record in fresh]
         try:
-            # In a savepoint: what a hook refuses leaves nothing pending behind.
-            with session.begin_nested():
+            with attempt():
                 if isinstance(made[0], Sketch):
                     sketches.store(self.model, made)
                 else:
@@ -368,7 +367,7 @@ class Records:
         good, wrong = cleaned
         if wrong:
             raise Invalid(wrong)
-        with db.session.begin_nested():
+        with attempt():
             self._apply(record, good)
             flush()
         return record

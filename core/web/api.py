@@ -22,6 +22,7 @@ from core.guard import refusal
 from core.i18n import gettext as _
 from core.model import fields_of, model_label, models
 from core.options import options
+from core.prepare import alone
 from core.records import Records, records
 from core.rules import may, verbs_of
 from core.web.security import House
@@ -103,7 +104,8 @@ class Resource(ModelRestApi):
         values, version = body_of_request()
         if version is not None:
             raise Invalid({"version": _("A new record has no version yet.")})
-        record = records(self.model).create(values)
+        with alone():
+            record = records(self.model).create(values)
         response = self._one(record)
         response.status_code = 201
         response.headers["Location"] = f"{self.route_base}/{record.id}"
@@ -209,7 +211,9 @@ class Resource(ModelRestApi):
         """Change the fields that are sent; the others stay."""
         values, version = body_of_request()
         gate = records(self.model)
-        return self._one(gate.edit(gate.get(id_of(pk), lock=True), values, version=version))
+        record = gate.get(id_of(pk), lock=True)
+        with alone():
+            return self._one(gate.edit(record, values, version=version))
 
     @expose("/<pk>", methods=["DELETE"])
     @protect()

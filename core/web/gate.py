@@ -130,7 +130,7 @@ def enter() -> Response | None:
     health.start_hooks(current_app)
     safe = request.method in SAFE
     # Who asks is read before the writing transaction starts: reading a slow client's form must not hold SQLite's lock.
-    db.read_only()
+    db.read_only(singly=not safe)
     person = _person()
     health.look_again(generation())
     who = actor()

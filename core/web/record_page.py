@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
@@ -19,6 +18,7 @@ from core.files import store
 from core.i18n import gettext as _
 from core.i18n import t
 from core.model import model_label
+from core.prepare import alone
 from core.records import records, titles
 from core.rules import may, rights
 from core.sharing import shareable
@@ -39,8 +39,7 @@ def save(form: RecordForm, record: Any = None) -> Any:
     gate = records(form.view.model)
     try:
         # A failed write must leave nothing half done, while the page still has to be drawn from the same session.
-        # The gate sees to it for its own writing.
-        with db.session.begin_nested() if form.files else nullcontext():
+        with db.session.begin_nested() if form.files else alone():
             values |= _files(form)
             return gate.create(values) if record is None else gate.edit(record, values)
     except Invalid as problem:
