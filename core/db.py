@@ -5,14 +5,17 @@ from __future__ import annotations
 import random
 import select
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+import psycopg
 from flask import has_app_context
 from flask.globals import app_ctx
+from psycopg.pq import TransactionStatus
 from sqlalchemy import ARRAY, ColumnElement, Connection, Engine, any_, create_engine, event, literal, text
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
@@ -21,6 +24,8 @@ from sqlalchemy.util import immutabledict
 
 LOCK_TIMEOUT_SECONDS = 30
 IDLE_SECONDS = 10
+PREPARED = {"mortise_prepared": True}
+"""Option of a statement that each request asks, and whose plan does not depend on what is asked for: PostgreSQL plans it once."""
 
 
 def _scope() -> Any:
@@ -130,13 +135,16 @@ def make_engine(url: str, *, pool_size: int = 10, **more: Any) -> Engine:
             url = "postgresql://" + url.removeprefix("postgres://")
         if url.startswith("postgresql://"):
             url = "postgresql+psycopg://" + url.removeprefix("postgresql://")
-        # Nothing is prepared on the server: its generic plan for a search was 1000 times slower than one made for the words.
+        # Only what is `PREPARED` is prepared on the server: its generic plan for a search was 1000 times slower than one for the words.
         engine = create_engine(
-            url, connect_args={"prepare_threshold": None}, pool_size=pool_size, max_overflow=pool_size,
+            url, connect_args={"prepare_threshold": sys.maxsize}, pool_size=pool_size, max_overflow=pool_size,
             pool_recycle=1800, **more,
         )  # fmt: skip
         event.listen(engine, "checkin", _write_again)
         event.listen(engine, "checkout", _still_there)
+        event.listen(engine, "do_execute", _prepared)
+        dialect: Any = engine.dialect
+        dialect.do_rollback = _end
     return engine
 
 
@@ -146,13 +154,27 @@ def _write_again(connection: Any, record: Any) -> None:
         connection.read_only, connection.autocommit = None, False
 
 
+def _prepared(cursor: Any, statement: str, facts: Any, context: Any) -> bool:
+    """Run a statement that is `PREPARED`: true, the engine has no more to do with it."""
+    if not context.execution_options.get("mortise_prepared"):
+        return False
+    cursor.execute(statement, facts, prepare=True)
+    return True
+
+
+def _end(connection: Any) -> None:
+    """Take back what was written, or end what has only read: at a rollback the driver forgets all that is prepared."""
+    if connection.read_only and connection.driver_connection.info.transaction_status == TransactionStatus.INTRANS:
+        connection.commit()
+    else:
+        connection.rollback()
+
+
 def _still_there(connection: Any, record: Any, _proxy: Any) -> None:
     """Take no connection from the pool whose server has gone. Only one that was idle for long is asked, which costs a way there and back.
 
     A server that ends its connections says so: then there is something to read, though nothing was asked.
     """
-    import psycopg
-
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     idle = time.monotonic() - record.info.get("given_back", time.monotonic())

@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.context import now
-from core.db import db
+from core.db import PREPARED, db
 from core.errors import Broken, Conflict
 from core.i18n import gettext as _
 from core.jobs import job
@@ -47,13 +47,13 @@ class AnsweredOnce(FabModel):
 
 table = AnsweredOnce.__table__
 # Made once: making a statement takes longer than running it.
-_ANSWERED = update(table).where(table.c.key == bindparam("claimed"))
+_ANSWERED = update(table).where(table.c.key == bindparam("claimed")).execution_options(**PREPARED)
 
 
 @cache
 def _claiming(on_sqlite: bool) -> Any:
     make = (sqlite if on_sqlite else postgresql).insert(table)
-    return make.on_conflict_do_nothing().returning(table.c.key)
+    return make.on_conflict_do_nothing().returning(table.c.key).execution_options(**PREPARED)
 
 
 @dataclass(frozen=True, slots=True)

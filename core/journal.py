@@ -32,7 +32,7 @@ from sqlalchemy.orm.base import NO_VALUE
 
 from core import hooks
 from core.context import acting, actor, look_again, now
-from core.db import MortiseSession, db, put_rows
+from core.db import PREPARED, MortiseSession, db, put_rows
 from core.fields import Field
 from core.model import FabModel, Recorded, part_of
 
@@ -155,7 +155,8 @@ def batch_id() -> int:
     if found is None:
         session = db.session()
         values = {"at": now(), "user_id": who.user_id, "door": who.door, "title": who.batch_title, "undoes": who.memo.get("undoes")}
-        found = session.connection().execute(_NEW_BATCH, values).scalar_one()
+        found, newest = session.connection().execute(_NEW_BATCH, values).one()
+        session.info.setdefault("tx", (newest or 0) + 1)
         who.memo["batch_id"] = found
         session.info["new_batch"] = (who.memo, session.get_nested_transaction() or session.get_transaction())
     return found
@@ -213,8 +214,8 @@ def _put(connection: Connection, info: Any, batch: int, rows: list[dict[str, Any
 
 
 # Made once: making a statement takes longer than running it.
-_NEW_BATCH = insert(batches).returning(batches.c.id)
 _NEWEST = select(func.max(journal.c.id))
+_NEW_BATCH = insert(batches).returning(batches.c.id, _NEWEST.scalar_subquery()).execution_options(**PREPARED)
 ROW = ("model", "record_id", "verb", "part_of_id", "changes")
 _PG_INSERT = text(
     "INSERT INTO core_journal"
@@ -227,7 +228,7 @@ _PG_INSERT = text(
 ).bindparams(
     bindparam("model", type_=ARRAY(Text)), bindparam("record_id", type_=ARRAY(Integer)), bindparam("verb", type_=ARRAY(Text)),
     bindparam("part_of_id", type_=ARRAY(Integer)), bindparam("changes", type_=ARRAY(Text)),
-)  # fmt: skip
+).execution_options(**PREPARED)  # fmt: skip
 
 
 # -- the listener -----------------------------------------------------------------------------------------------------

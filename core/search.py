@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Column, ColumnElement, Integer, Text, func, s
 from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
 
 from core.context import actor
-from core.db import db, put_rows
+from core.db import PREPARED, db, put_rows
 from core.errors import Broken, Misbuilt
 from core.fields import Field
 from core.i18n import gettext as _
@@ -133,7 +133,7 @@ _PG_WRITE = text(
     " SELECT CAST(:base AS bigint) + given.id, given.id, array_to_tsvector(string_to_array(given.words, ' '))"
     " FROM unnest(:ids, :texts) AS given(id, words)"
     " ON CONFLICT (id) DO UPDATE SET tokens = excluded.tokens WHERE core_search.tokens <> excluded.tokens"
-).bindparams(sa.bindparam("ids", type_=sa.ARRAY(Integer)), sa.bindparam("texts", type_=sa.ARRAY(Text)))
+).bindparams(sa.bindparam("ids", type_=sa.ARRAY(Integer)), sa.bindparam("texts", type_=sa.ARRAY(Text))).execution_options(**PREPARED)
 _IDS = "SELECT ? + json_extract(value, '$[0]') FROM json_each(?)"
 _SQLITE_FORGET = "INSERT INTO core_search_fts (core_search_fts, rowid, tokens) SELECT 'delete', id, tokens FROM core_search WHERE id IN"
 # Straight to the driver: on their way through SQLAlchemy three statements for each saved record take longer than to run.

@@ -17,7 +17,7 @@ from werkzeug.datastructures import CallbackDict
 
 from core.accounts import PERSON_COLUMNS, Person, person_of, session_key, sessions, user_table
 from core.context import now
-from core.db import db
+from core.db import PREPARED, db
 from core.logs import log
 from core.settings import setting
 from core.state import GENERATION, know_generation
@@ -28,8 +28,9 @@ QUERY = (
     select(sessions.c.user_id, sessions.c.data, sessions.c.created_at, sessions.c.seen_at, GENERATION, *PERSON_COLUMNS)
     .join(user_table, user_table.c.id == sessions.c.user_id)
     .where(sessions.c.id == bindparam("key"))
+    .execution_options(**PREPARED)
 )
-KEEP = update(sessions).where(sessions.c.id == bindparam("key"))
+KEEP = update(sessions).where(sessions.c.id == bindparam("key")).execution_options(**PREPARED)
 
 
 class BrowserSession(CallbackDict, SessionMixin):
