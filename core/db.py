@@ -98,6 +98,13 @@ class Database:
         """Give the session's connection back; what was not committed is gone."""
         self.session.remove()
 
+    def begin_anew(self) -> None:
+        """End what has been read so far in this request; what follows may write."""
+        session = self.session()
+        session.close()
+        session.execution_options = immutabledict()
+        session.info.clear()
+
     def run(self, statement: Any, facts: Any = None) -> Any:
         """The result of a statement on core's own tables, in the session's transaction: no record rule is added, nothing becomes an object.
 

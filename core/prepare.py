@@ -1,12 +1,13 @@
-"""What the house itself writes into a record before it is stored, and how a flush answers people."""
+"""How one record is fetched and written: what the house itself puts into it, whole or not at all, and how a flush answers people."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import inspect, select
+from sqlalchemy import bindparam, inspect, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -18,6 +19,14 @@ from core.model import fields_of, is_owned
 from core.people import MortiseUser, Post
 from core.rules import rights
 from core.sketch import model_behind
+
+
+@lru_cache(maxsize=256)
+def by_id(model: Any, lock: bool) -> Any:
+    """The statement for one record by its id, as ``wanted``; made once."""
+    query = select(model).where(model.id == bindparam("wanted"))
+    # Two people who read, then write, wait for each other instead of losing an update (SQLite: BEGIN IMMEDIATE).
+    return query.with_for_update(of=model) if lock else query
 
 
 @contextmanager

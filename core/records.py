@@ -23,7 +23,7 @@ from core.i18n import ngettext
 from core.model import fields_of, model_label
 from core.numbering import number_records
 from core.options import retired_choices
-from core.prepare import attempt, flush, prepare
+from core.prepare import attempt, by_id, flush, prepare
 from core.reading import saw
 from core.recognise import LINE, Keys, recognise, remember
 from core.rules import may, rights, visible_ids
@@ -130,13 +130,9 @@ class Records:
         if isinstance(record_id, str) and record_id.isascii() and record_id.isdigit():
             record_id = int(record_id[:12])
         if isinstance(record_id, int) and not isinstance(record_id, bool) and 0 < record_id <= LARGEST_ID:
-            query = select(self.model).where(self.model.id == record_id)
-            if lock and not db.is_sqlite:
-                # Two people who read, then write, wait for each other instead of losing an update (SQLite: BEGIN IMMEDIATE).
-                query = query.with_for_update(of=self.model)
+            query, options = by_id(self.model, lock and not db.is_sqlite), {"populate_existing": lock, "mortise_models": (self.model,)}
             # populate_existing: a row loaded by other code in this session must not answer for the row filter.
-            options = {"populate_existing": lock, "mortise_models": (self.model,)}
-            found = db.session.execute(query, execution_options=options).scalars().first()
+            found = db.session.execute(query, {"wanted": record_id}, execution_options=options).scalars().first()
             if found is not None:
                 saw(self.model, () if lock else (found.id,))
                 return found

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Any
 
-from sqlalchemy import and_, false, or_, select, true, union_all
+from sqlalchemy import and_, false, inspect, or_, select, true, union_all
 
 from core.context import actor, now
 from core.db import among, db
@@ -91,8 +91,7 @@ class Rights:
             elif kind == "d":
                 self.departments.add(one)
                 self.below.add(other)
-        posts = [(word, -other, one) for kind, one, other, word in found if kind == "p"]
-        self.primary = max(posts)[2] if posts else None
+        self.primary = max(((word, -other, one) for kind, one, other, word in found if kind == "p"), default=(0, 0, None))[2]
         self._load_granted(user_id)
 
     @classmethod
@@ -387,8 +386,6 @@ def _place(model: type) -> tuple[Any, Any]:
 
 
 def _old_value(record: Any, name: str) -> Any:
-    from sqlalchemy import inspect
-
     deleted = inspect(record).attrs[name].history.deleted
     return deleted[0] if deleted else getattr(record, name)
 

@@ -151,7 +151,7 @@ def enter() -> Response | None:
     _check_addon()
     set_up = person is None or person.level != "system_administrator" or is_set("firm.name")
     if not safe:
-        db.remove()
+        db.begin_anew()
     if (answer := _turn_away(person, set_up)) is not None:
         return answer
     if not safe:
