@@ -77,11 +77,12 @@ class Mortise(LanguageApp):
         if writes:
             if response.status_code < 400:
                 once.end(response)
-                browser: sessions.BrowserSession = session._get_current_object()  # type: ignore[attr-defined]
-                if browser.unkept and not db.is_read_only:
-                    # What the next page says is kept with what it tells of, or not at all.
-                    sessions.keep(browser, db.session.connection())
-                db.session.commit()
+                try:
+                    db.session.commit()
+                except Exception:
+                    # What the next page would tell has not happened.
+                    session.pop(sessions.SAID, None)
+                    raise
             else:
                 once.give_up()
         if response.status_code == 200:

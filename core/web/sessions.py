@@ -19,18 +19,22 @@ from core.accounts import PERSON_COLUMNS, Person, person_of, session_key, sessio
 from core.context import now
 from core.db import PREPARED, db
 from core.logs import log
+from core.secret_box import seal, unseal
 from core.settings import setting
 from core.state import GENERATION, know_generation
 
 VISITOR_SECONDS = 24 * 3600
 TOUCH = timedelta(minutes=1)
+SAID = "_flashes"
+"""Flask's name for what the next page tells. It travels in a sealed cookie of its own: telling something writes to no database."""
+LONGEST_SAID = 900
+"""Characters of one message; all of a cookie are 4096 bytes."""
 QUERY = (
     select(sessions.c.user_id, sessions.c.data, sessions.c.created_at, sessions.c.seen_at, GENERATION, *PERSON_COLUMNS)
     .join(user_table, user_table.c.id == sessions.c.user_id)
     .where(sessions.c.id == bindparam("key"))
     .execution_options(**PREPARED)
 )
-KEEP = update(sessions).where(sessions.c.id == bindparam("key")).execution_options(**PREPARED)
 
 
 class BrowserSession(CallbackDict, SessionMixin):
@@ -53,11 +57,14 @@ class BrowserSession(CallbackDict, SessionMixin):
         """The cookie has to go."""
         self.touch = False
         """The row has not been marked as seen for a minute."""
+        self.said: list[Any] = []
+        """What the cookie holds that the next page tells."""
+        self.stored = self.kept()
+        """What the row holds, or of a visitor the cookie."""
 
-    @property
-    def unkept(self) -> bool:
-        """True when the row has to be written."""
-        return self.token is not None and not self.ended and (self.modified or self.touch)
+    def kept(self) -> dict[str, Any]:
+        """What is to be remembered for longer than until the next page."""
+        return {name: value for name, value in self.items() if name != SAID}
 
 
 class DatabaseSessions(SessionInterface):
@@ -65,7 +72,15 @@ class DatabaseSessions(SessionInterface):
 
     def open_session(self, app: Flask, request: Request) -> BrowserSession:
         """The session of this request, from its cookie alone."""
-        raw = request.cookies.get(self.get_cookie_name(app), "")
+        session = self._opened(app, request.cookies.get(self.get_cookie_name(app), ""))
+        if sealed := request.cookies.get(self._name_of_said(app)):
+            session.said = json.loads(unseal(SAID, sealed) or "[]")
+            if session.said:
+                session.setdefault(SAID, list(session.said))
+        session.modified = False
+        return session
+
+    def _opened(self, app: Flask, raw: str) -> BrowserSession:
         if raw.startswith("v."):
             try:
                 data = _visitors(app).loads(raw[2:], max_age=VISITOR_SECONDS)
@@ -74,21 +89,40 @@ class DatabaseSessions(SessionInterface):
             return BrowserSession(data if isinstance(data, dict) else None)
         return BrowserSession(token=raw if re.fullmatch(r"[\w-]{43}", raw) else None)
 
+    def _name_of_said(self, app: Flask) -> str:
+        return f"{self.get_cookie_name(app)}_said"
+
     def save_session(self, app: Flask, session: BrowserSession, response: Response) -> None:  # type: ignore[override]
-        """Write what changed since the request's own transaction has ended, or of a request that has none."""
+        """Write what changed, after the request's own transaction has ended."""
         cookie: dict[str, Any] = {
             "path": "/", "httponly": True, "samesite": "Lax", "secure": app.config["SESSION_COOKIE_SECURE"],
         }  # fmt: skip
         name = self.get_cookie_name(app)
+        said = session.get(SAID) or []
+        if said and said != session.said:
+            response.set_cookie(self._name_of_said(app), _sealed(said), **cookie)
+        elif session.said and not said:
+            response.delete_cookie(self._name_of_said(app), **cookie)
+        changed = session.modified and session.kept() != session.stored
         if session.token and not session.ended:
-            if session.unkept:
+            if session.touch or changed:
                 _write(session)
             if session.fresh:
                 response.set_cookie(name, session.token, max_age=90 * 86400, **cookie)
-        elif session.ended and not session:
+        elif session.ended and not session.kept():
             response.delete_cookie(name, **cookie)
-        elif session.modified and not session.token:
-            response.set_cookie(name, "v." + str(_visitors(app).dumps(dict(session))), max_age=VISITOR_SECONDS, **cookie)
+        elif not session.token and (changed or session.ended):
+            response.set_cookie(name, "v." + str(_visitors(app).dumps(session.kept())), max_age=VISITOR_SECONDS, **cookie)
+
+
+def _sealed(said: list[Any]) -> str:
+    """Messages for a cookie: the last three, cut where they are long. Sealed, since some tell a first password."""
+    short = [(category, {**one, "text": _cut(one["text"])} if isinstance(one, dict) else _cut(str(one))) for category, one in said[-3:]]
+    return seal(SAID, json.dumps(short, ensure_ascii=False))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_SAID else text[: LONGEST_SAID - 1] + "…"
 
 
 def _visitors(app: Flask) -> URLSafeTimedSerializer:
@@ -112,8 +146,8 @@ def load(session: BrowserSession) -> Person | None:
     if person is None:
         session.ended, session.token = True, None
         return None
-    session.update(json.loads(row.data))
-    session.modified = False
+    session.update({name: value for name, value in json.loads(row.data).items() if name != SAID})
+    session.modified, session.stored = False, session.kept()
     session.touch = moment - row.seen_at >= TOUCH
     session.person = person
     return person
@@ -136,11 +170,11 @@ def start(session: BrowserSession, person: Person, address: str | None, agent: s
         _tidy(connection)
         connection.execute(
             insert(sessions).values(
-                id=session_key(session.token), user_id=person.id, data=json.dumps(dict(session)), created_at=now(), seen_at=now(),
+                id=session_key(session.token), user_id=person.id, data=json.dumps(session.kept()), created_at=now(), seen_at=now(),
                 address=(address or "")[:64] or None, agent=(agent or "")[:200] or None,
             )
         )  # fmt: skip
-    session.modified = False
+    session.modified, session.stored = False, session.kept()
 
 
 def end(session: BrowserSession) -> None:
@@ -163,21 +197,13 @@ def _tidy(connection: Connection) -> None:
     connection.execute(delete(sessions).where(old))
 
 
-def keep(session: BrowserSession, connection: Connection) -> None:
-    """Write what is `unkept` in the transaction of ``connection``."""
-    facts: dict[str, Any] = {"key": session_key(session.token or ""), "seen_at": now()}
-    if session.modified:
-        facts["data"] = json.dumps(dict(session))
-    connection.execute(KEEP, facts)
-    session.modified = session.touch = False
-
-
 def _write(session: BrowserSession) -> None:
     # On SQLite a second writer would wait for the first one, and both are ours.
     db.remove()
+    values = {"seen_at": now(), "data": json.dumps(session.kept())}
     try:
         with db.short() as connection:
-            keep(session, connection)
+            connection.execute(update(sessions).where(sessions.c.id == session_key(session.token or "")).values(values))
     except OperationalError as problem:
         # Worth less than the answer that is ready.
         log("web").warning("session not saved", problem=str(problem.orig))
