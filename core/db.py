@@ -188,11 +188,15 @@ def _still_there(connection: Any, record: Any, _proxy: Any) -> None:
     if not poll.poll(0) and idle < IDLE_SECONDS:
         return
     try:
-        before, connection.autocommit = connection.autocommit, True
-        connection.execute("SELECT 1")
-        connection.autocommit = before
+        _ask(connection)
     except psycopg.Error as error:
         raise InvalidatePoolError from error
+
+
+def _ask(connection: Any) -> None:
+    before, connection.autocommit = connection.autocommit, True
+    connection.execute("SELECT 1")
+    connection.autocommit = before
 
 
 def _sqlite_habits(engine: Engine) -> None:

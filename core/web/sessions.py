@@ -27,8 +27,8 @@ VISITOR_SECONDS = 24 * 3600
 TOUCH = timedelta(minutes=1)
 SAID = "_flashes"
 """Flask's name for what the next page tells. It travels in a sealed cookie of its own: telling something writes to no database."""
-LONGEST_SAID = 900
-"""Characters of one message; all of a cookie are 4096 bytes."""
+LONGEST_SAID = 800
+"""Characters of all messages together; a cookie holds 4096 bytes, a Chinese character takes four of them."""
 QUERY = (
     select(sessions.c.user_id, sessions.c.data, sessions.c.created_at, sessions.c.seen_at, GENERATION, *PERSON_COLUMNS)
     .join(user_table, user_table.c.id == sessions.c.user_id)
@@ -98,7 +98,8 @@ class DatabaseSessions(SessionInterface):
             "path": "/", "httponly": True, "samesite": "Lax", "secure": app.config["SESSION_COOKIE_SECURE"],
         }  # fmt: skip
         name = self.get_cookie_name(app)
-        said = session.get(SAID) or []
+        # What a library says by itself is no message of ours, and is shown nowhere.
+        said = [one for one in session.get(SAID) or () if isinstance(one[1], dict)]
         if said and said != session.said:
             response.set_cookie(self._name_of_said(app), _sealed(said), **cookie)
         elif session.said and not said:
@@ -117,12 +118,14 @@ class DatabaseSessions(SessionInterface):
 
 def _sealed(said: list[Any]) -> str:
     """Messages for a cookie: the last three, cut where they are long. Sealed, since some tell a first password."""
-    short = [(category, {**one, "text": _cut(one["text"])} if isinstance(one, dict) else _cut(str(one))) for category, one in said[-3:]]
+    last = said[-3:]
+    longest = LONGEST_SAID // len(last)
+    short = [(category, {**one, "text": _cut(one["text"], longest)}) for category, one in last]
     return seal(SAID, json.dumps(short, ensure_ascii=False))
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST_SAID else text[: LONGEST_SAID - 1] + "…"
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def _visitors(app: Flask) -> URLSafeTimedSerializer:
