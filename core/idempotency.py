@@ -27,8 +27,6 @@ from core.model import FabModel
 from core.secret_box import seal, unseal
 
 KEPT = timedelta(hours=24)
-AT_WORK = timedelta(minutes=15)
-"""Whoever has claimed a key so long ago, committed the claim and has not answered has died."""
 LONGEST = 255
 
 
@@ -83,12 +81,12 @@ def claim(key: str, request: str) -> Answer | None:
     """Take a key for this transaction: None when nobody has used it, else what its request was answered.
 
     Waits while another transaction is at work with it. Raises `Broken` (422) when the key was used for something else, and
-    `Unanswered` when its request has committed without an answer, not longer ago than `AT_WORK`.
+    `Unanswered` when its request has committed without an answer so far.
     """
     if db.run(_claiming(db.is_sqlite), {"key": key, "request": request, "at": now()}).first():
         return None
     row = db.run(select(table.c.request, table.c.answer, table.c.at).where(table.c.key == key)).one()
-    if row.at < now() - (KEPT if row.answer else AT_WORK):
+    if row.at < now() - KEPT:
         fresh = update(table).where(table.c.key == key, table.c.at == row.at).values(request=request, answer=None, at=now())
         if db.run(fresh).rowcount:
             return None
