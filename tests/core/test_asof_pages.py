@@ -20,6 +20,7 @@ from core.db import db
 from core.model import model_of
 from core.people import FieldRight, PersonalRight, RoleRow
 from core.testing import both_databases
+from core.transfer import exporting
 from core.web import export_pages
 from tests.core.sheets import journalled
 from tests.core.test_asof import FIRST, day_before
@@ -232,3 +233,26 @@ def test_what_changes_between_two_pages_of_an_export_stays_as_it_was(
                     beside(writer, f"/api/v1/crm_client/{ids[number]}", {"name": f"A {len(found)} {number}"})
     assert found == names
     assert db.session.execute(select(model_of("crm_client").name)).scalars().all() != names
+
+
+@both_databases
+def test_an_export_of_a_day_reads_what_changed_once_unless_it_is_long(app: Any, login_as: Any, past: dict[str, Any], monkeypatch: Any) -> None:
+    chief, url = login_as("chief"), f"/law_matter/_export?as_of={past['day']}&order=name&fields=name&fields=owner"
+    looks: list[str] = []
+
+    def looked(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if "core_journal.changes" in statement and "core_journal.digest" in statement and "ORDER BY core_journal.id DESC" in statement:
+            looks.append(statement)
+
+    assert db.engine is not None
+    event.listen(db.engine, "after_cursor_execute", looked)
+    try:
+        short = csv_of(chief.get(url, buffered=True))
+        assert len(looks) == 1 and [line[0] for line in short[1:]] == ["Alder", "Birch", "Cedar", "Dogwood", "Elm"]
+        # A list of more pages than are held is asked for its numbers first: the journal has them before the first row leaves.
+        monkeypatch.setattr(exporting, "HELD", 0)
+        assert csv_of(chief.get(url, buffered=True)) == short and len(looks) == 3
+    finally:
+        event.remove(db.engine, "after_cursor_execute", looked)
+    told = [json.loads(one["changes"]) for one in journalled("export")]
+    assert [one["rows"][1] for one in told] == [5, 5] and told[0]["ids"] == told[1]["ids"]
