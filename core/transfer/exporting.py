@@ -86,8 +86,7 @@ def export_rows(
     the ids of what has left are put there.
     Texts are as they are; `csv_lines` defuses them. Raises `Refused` or `Broken` at once, not in the middle.
     """
-    verdict = may("export", model) and may("read", model)
-    if not verdict:
+    if not (verdict := may("export", model)):
         raise Refused(_("You may not export %(label)s.", label=model_label(model, many=True)), verdict)
     columns = export_fields(model, fields)
     if not columns:

@@ -236,7 +236,9 @@ def test_what_changes_between_two_pages_of_an_export_stays_as_it_was(
 
 
 @both_databases
-def test_an_export_of_a_day_reads_what_changed_once_unless_it_is_long(app: Any, login_as: Any, past: dict[str, Any], monkeypatch: Any) -> None:
+def test_an_export_of_a_day_reads_what_changed_once_unless_it_is_long(
+    app: Any, login_as: Any, past: dict[str, Any], monkeypatch: Any
+) -> None:  # fmt: skip
     chief, url = login_as("chief"), f"/law_matter/_export?as_of={past['day']}&order=name&fields=name&fields=owner"
     looks: list[str] = []
 
