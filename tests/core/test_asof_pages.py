@@ -258,3 +258,38 @@ def test_an_export_of_a_day_reads_what_changed_once_unless_it_is_long(
         event.remove(db.engine, "after_cursor_execute", looked)
     told = [json.loads(one["changes"]) for one in journalled("export")]
     assert [one["rows"][1] for one in told] == [5, 5] and told[0]["ids"] == told[1]["ids"]
+
+
+@both_databases
+def test_two_people_export_a_past_day_at_once_while_somebody_writes(app: Any, api_as: Any, past: dict[str, Any]) -> None:
+    day, ready = past["day"], threading.Barrier(3)
+    db.session.add(PersonalRight(user_id=past["ann"].id, model="law_matter", verb="export", scopes="all"))
+    db.session.commit()
+    ann, chief, writer = api_as(past["ann"]), api_as("chief"), api_as("deputy", level="administrator")
+    names = {"ann": ["Alder", "Birch", "Cedar"], "chief": ["Alder", "Birch", "Cedar", "Dogwood", "Elm"]}
+    found: dict[str, list[list[str]]] = {}
+
+    def exports(name: str, program: Any) -> None:
+        ready.wait(30)
+        for turn in range(4):
+            answer = program.get(f"/api/v1/law_matter/_export?as_of={day}&columns=name,amount&order=name", buffered=True)
+            found[f"{name} {turn}"] = csv_of(answer) if answer.status_code == 200 else [[str(answer.status_code), answer.text]]
+
+    def writes() -> None:
+        ready.wait(30)
+        for turn in range(6):
+            assert writer.put(f"/api/v1/law_matter/{past['ids'][turn % 4]}", json={"amount": turn}).status_code == 200
+
+    db.session.commit()
+    db.remove()
+    works = [(exports, ("ann", ann)), (exports, ("chief", chief)), (writes, ())]
+    threads = [threading.Thread(target=contextvars.Context().run, args=(work, *given)) for work, given in works]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join(60)
+    wanted = {f"{name} {turn}": names[name] for name in names for turn in range(4)}
+    assert {name: [line[0] for line in lines[1:]] for name, lines in found.items()} == wanted, found
+    assert {name: lines[1][1] for name, lines in found.items()} == dict.fromkeys(wanted, "10.50"), "what it cost that day"
+    told = [(one["user_id"], json.loads(one["changes"])["rows"][1]) for one in journalled("export")]
+    assert sorted(rows for _who, rows in told) == [3] * 4 + [5] * 4 and len({who for who, _rows in told}) == 2

@@ -38,7 +38,8 @@ def test_every_module_of_core_has_its_place():
     text = DOCS["docs/where-things-go.md"].split("## The modules of core")[1].split("\n## ")[0]
     told = re.findall(r"`(\w+)\.py`", text)
     there = sorted(path.stem for path in (HOME / "core").glob("*.py") if path.stem != "__init__")
-    assert sorted(told) == there, f"docs/where-things-go.md: missing {set(there) - set(told)}, gone {set(told) - set(there)}, or named twice"
+    missing, gone = set(there) - set(told), set(told) - set(there)
+    assert sorted(told) == there, f"docs/where-things-go.md: missing {missing}, gone {gone}, or named twice"
 
 
 def test_links_between_documents_lead_somewhere():
