@@ -280,4 +280,3 @@ def _called(one: Any, column: Any) -> Any:
     if reach is not None:
         query = query.where(other.c.id.in_(select(target.__table__.c.id).where(reach).correlate(None)))
     return query.correlate_except(other).scalar_subquery()
-

@@ -156,9 +156,7 @@ def data_tables(connection: Connection) -> list[Table]:
 
 def present_rows(connection: Connection, tables: list[Table]) -> dict[str, int]:
     """How many rows a backup would hold of each table now."""
-    return {
-        one.name: 0 if one.name in EMPTY else connection.execute(select(func.count()).select_from(one)).scalar_one() for one in tables
-    }
+    return {one.name: 0 if one.name in EMPTY else connection.execute(select(func.count()).select_from(one)).scalar_one() for one in tables}
 
 
 def _tables(connection: Connection, made: _Writer, went: Went) -> dict[str, Any]:

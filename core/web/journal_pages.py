@@ -76,7 +76,7 @@ def _page(asked: Question, sentence: str) -> SimpleNamespace:
         batches=batch_blocks(ids, heads, rows),
         url=URL,
         sentence=sentence,
-        note=_note(asked, beside),
+        notes=_notes(asked, beside),
         asked={name: request.args.get(name, "") for name in NAMES},
         more=any(request.args.get(name) for name in ("person", "door", "since", "until", "field", "value", "record", "batch")),
         filtered=any(kept.values()),
@@ -91,15 +91,15 @@ def _page(asked: Question, sentence: str) -> SimpleNamespace:
     )
 
 
-def _note(asked: Question, beside: Among) -> str:
+def _notes(asked: Question, beside: Among) -> list[str]:
     """What the answer about one record holds, and what it cannot hold."""
     if not (asked.model and asked.record) or asked.field or asked.value:
-        return ""
-    told = _("With pages of lists and exports that this record was among.")
+        return []
+    told = [_("Also told: pages of lists and exports that held this record among others.")]
     if beside.since is not None:
         when = local(beside.since).date().isoformat()
-        told += " " + _("These were looked through back to %(day)s; for older ones choose that day as “To”.", day=when)
-    return told + " " + _("Not found are lists that were printed or grouped, and old entries whose records were taken away.")
+        told.append(_("These were looked through back to %(day)s; for older ones choose that day as “To”.", day=when))
+    return [*told, _("Not found here: lists that were printed or grouped, and old entries whose records were taken away.")]
 
 
 def _people(chosen: int | None) -> list[tuple[int, str]]:

@@ -63,8 +63,8 @@ def test_lists_that_were_read_and_exports_are_found_by_each_record_that_they_hel
     assert of(first, person=999) == [] and of(first, field="name") == [("create", first)]
     # At the doors: the page, its file.
     page = boss.get(f"/settings/journal?model=crm_client&record={clients[2]}").text
-    assert page.count('class="m-event"') == 2 and "this record was among" in page and "looked through back" not in page
-    assert "this record was among" not in boss.get("/settings/journal?model=crm_client").text
+    assert page.count('class="m-event"') == 2 and "held this record among" in page and "looked through back" not in page
+    assert "held this record among" not in boss.get("/settings/journal?model=crm_client").text
     lines = boss.get(f"/settings/journal/export?model=crm_client&record={first}").get_data(as_text=True)
     assert len({one.split(",")[0] for one in lines.splitlines()[1:]}) == 3
 
