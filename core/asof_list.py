@@ -20,7 +20,7 @@ from core.filters import field_named
 from core.grouping import counted, sum_of, summed
 from core.i18n import gettext as _
 from core.journal import journal
-from core.listing import MOST_ROWS, Page
+from core.listing import MOST_ROWS, Page, must_read
 from core.model import fields_of
 from core.past import QUIET
 from core.reach import MOST_COUNTED
@@ -148,13 +148,14 @@ class Asked:
     """One question, as the limbs of its statement: what is as it was, and what was another.
 
     Another right than “read” is asked for by ``verb``: of records that are there as today, of those that are gone only of whoever has it
-    for all records, since nobody else's reach can be told of what has no row.
+    for all records, since nobody else's reach can be told of what has no row. Raises `Refused` for who may read none of them.
     """
 
     def __init__(
         self, model: Any, day: date, tree: Any, words: str | None, steps: list[Step], fields: list[Any], thens: dict[type, Then],
         verb: str = "read",
     ) -> None:  # fmt: skip
+        must_read(model)
         self.model, self.thens, moment = model, thens, end_of(day)
         searched = bool(words and words.strip()) or '"search"' in json.dumps(tree, default=str)
         self.then = thens[model] = Then(model, moment, searched)
@@ -279,4 +280,3 @@ def _called(one: Any, column: Any) -> Any:
     if reach is not None:
         query = query.where(other.c.id.in_(select(target.__table__.c.id).where(reach).correlate(None)))
     return query.correlate_except(other).scalar_subquery()
-

@@ -10,12 +10,9 @@ import base64
 import hashlib
 import json
 import os
-import shutil
-import sqlite3
-import subprocess
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -33,7 +30,6 @@ from core.locked_file import Locking
 FORMAT = 1
 EMPTY = frozenset({"core_session", "core_sign_in_attempt", "core_heartbeat", "core_answered_once"})
 """Tables whose rows stay out."""
-KEPT_COPIES = 5
 CHUNK = 1000
 Went = Callable[[int, int], Any]
 """Told how much is done, of how much."""
@@ -160,9 +156,7 @@ def data_tables(connection: Connection) -> list[Table]:
 
 def present_rows(connection: Connection, tables: list[Table]) -> dict[str, int]:
     """How many rows a backup would hold of each table now."""
-    return {
-        one.name: 0 if one.name in EMPTY else connection.execute(select(func.count()).select_from(one)).scalar_one() for one in tables
-    }
+    return {one.name: 0 if one.name in EMPTY else connection.execute(select(func.count()).select_from(one)).scalar_one() for one in tables}
 
 
 def _tables(connection: Connection, made: _Writer, went: Went) -> dict[str, Any]:
@@ -242,53 +236,4 @@ def fresh_name(folder: Path, name: str, ending: str) -> Path:
     while path.exists():
         number += 1
         path = folder / f"{stem}-{number}{ending}"
-    return path
-
-
-def copy_before(engine: Engine, data_dir: Path, reason: str) -> Path:
-    """Copy the database before something changes it; the newest five such copies are kept."""
-    folder = data_dir / "backups"
-    if engine.dialect.name == "sqlite":
-        path = fresh_name(folder, f"before-{reason}", ".sqlite3")
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
-        with closing(sqlite3.connect(str(engine.url.database))) as source, closing(sqlite3.connect(path)) as target:
-            source.backup(target)
-    else:
-        path = _dump(engine, folder, reason)
-    for old in sorted(folder.glob("before-*"), key=lambda one: one.stat().st_mtime)[:-KEPT_COPIES]:
-        old.unlink()
-    return path
-
-
-def _dump(engine: Engine, folder: Path, reason: str) -> Path:
-    """By pg_dump where it is and knows this server's version; else as a backup of our own."""
-    program = shutil.which("pg_dump")
-    if program:
-        path = fresh_name(folder, f"before-{reason}", ".dump")
-        url = engine.url
-        given = {**os.environ, "PGPASSWORD": str(url.password or ""), "PGCONNECT_TIMEOUT": "10"}
-        words = [
-            program,
-            "-Fc",
-            "--no-password",
-            "-f",
-            str(path),
-            "-h",
-            url.host or "",
-            "-p",
-            str(url.port or 5432),
-            "-U",
-            url.username or "",
-            url.database or "",
-        ]
-        for name, value in url.query.items():
-            if name == "sslmode":
-                given["PGSSLMODE"] = str(value)
-        done = subprocess.run(words, env=given, capture_output=True)
-        if done.returncode == 0:
-            path.chmod(0o600)
-            return path
-        path.unlink(missing_ok=True)
-    path = fresh_name(folder, f"before-{reason}", ".zip")
-    write_backup(engine, None, path, files=False)
     return path

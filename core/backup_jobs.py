@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from core import journal
 from core.backup import backup, fresh_name
+from core.backup_copies import PASSPHRASE
 from core.backup_file import inspect_backup, opens
 from core.backup_list import LOCKED, Kept, backups, find, folder, note, remove
 from core.backup_plan import RHYTHMS, due, to_remove
@@ -27,7 +28,6 @@ from core.i18n import lazy
 from core.jobs import cancelled, checkpoint, current_job, describe, job, leave_result, progress
 from core.notifications import Notification
 from core.people import MortiseUser
-from core.restore import PASSPHRASE
 from core.rules import rights
 from core.secret_box import forget_old_secrets, has_secret, keep_secret, kept_secret
 from core.settings import Setting, declare_setting, number_between, one_of, setting

@@ -79,8 +79,12 @@ def free(config: Config) -> int:
 
 def note(config: Config, path: Path, told: Told | dict[str, Any], checked: bool = False) -> None:
     """Write down what is known of a backup in our folder; ``told`` is what making it told, or a checked manifest."""
-    if path.parent.resolve() != folder(config).resolve():
-        return
+    if path.parent.resolve() == folder(config).resolve():
+        write_note(path, told, checked)
+
+
+def write_note(path: Path, told: Told | dict[str, Any], checked: bool = False) -> None:
+    """`note` for whoever knows that the file lies in our folder."""
     if isinstance(told, Told):
         facts = {"rows": told.rows, "tables": told.tables, "files": told.files, "version": told.version, "made_at": told.made_at}
         facts["database"] = told.database

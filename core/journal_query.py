@@ -5,11 +5,13 @@ Source: S1-101, S1-102.
 
 from __future__ import annotations
 
+import heapq
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Text, cast, func, select, tuple_
@@ -21,6 +23,8 @@ from core.errors import Broken
 from core.fields import LARGEST_ID
 from core.i18n import gettext as _
 from core.journal import LOOKING, RARE, batches, journal
+from core.journal_among import Among, among
+from core.listing import id_among
 from core.model import fields_of, models
 from core.rules import may, rights
 
@@ -47,6 +51,23 @@ class Question:
     value: str = ""
     """A piece of an old or new value of ``field``, as it is stored."""
 
+    @property
+    def begin(self) -> datetime | None:
+        """When the first of the days begins, in UTC."""
+        return midnight(self.since) if self.since else None
+
+    @property
+    def end(self) -> datetime | None:
+        """When the last of the days is over, in UTC."""
+        return midnight(self.until + timedelta(days=1)) if self.until else None
+
+    def fits(self, row: Any) -> bool:
+        """Is this row of the journal by the person, action, door and batch, and in the days, that are asked for?"""
+        wanted = (("user_id", self.person), ("verb", self.verb), ("door", self.door), ("batch_id", self.batch))
+        if any(getattr(row, name) != value for name, value in wanted if value not in ("", None)):
+            return False
+        return (self.begin is None or row.at >= self.begin) and (self.end is None or row.at < self.end)
+
     def where(self) -> list[Any]:
         """The conditions on rows of the journal."""
         columns = journal.c
@@ -61,10 +82,9 @@ class Question:
         # Said in so many words, or SQLite does not see that the index of rare ones holds the answer.
         found += [RARE["verb"]] if self.verb and self.verb not in ("create", "edit", "delete") else []
         found += [RARE["door"]] if self.door and self.door not in ("screen", "import") else []
-        if self.since:
-            found.append(columns.at >= midnight(self.since))
-        if self.until:
-            end = midnight(self.until + timedelta(days=1))
+        if self.begin:
+            found.append(columns.at >= self.begin)
+        if end := self.end:
             # Batches are numbered as they begin, and no row is older than its batch: from the newest of that time the walk goes back.
             last = select(batches.c.id).where(batches.c.at < end).order_by(batches.c.at.desc()).limit(AT_ONCE).subquery()
             found += [columns.at < end, columns.batch_id <= select(func.max(last.c.id)).scalar_subquery()]
@@ -143,19 +163,30 @@ def _day(words: Mapping[str, str], name: str) -> date | None:
     return found
 
 
-def batches_of(asked: Question, before: int | None, limit: int) -> list[int]:
-    """Numbers of the newest batches that hold a row of the answer, below ``before``, newest first."""
+def batches_of(asked: Question, before: int | None, limit: int, beside: Among | None = None) -> list[int]:
+    """Numbers of the newest batches that hold a row of the answer, below ``before``, newest first; with those of ``beside``."""
     found = select(journal.c.batch_id).where(*asked.where()).distinct().order_by(journal.c.batch_id.desc()).limit(limit)
     if before:
         found = found.where(journal.c.batch_id < before)
-    return list(db.session.execute(found).scalars())
+    more = {batch for batch, _id in beside.places if not before or batch < before} if beside else set()
+    return sorted({*db.session.execute(found).scalars(), *more}, reverse=True)[:limit]
 
 
 def rows_of(asked: Question, before: int | None = None, limit: int | None = None) -> Iterator[Any]:
-    """The rows of the answer below the id ``before``, newest batch first, read in chunks.
+    """The rows of the answer below the id ``before``, newest batch first, read in chunks; also those with the record among others."""
+    beside = [row for row in _rows(among(asked).ids) if not before or row.id < before]
+    every = heapq.merge(_rows_of(asked, before, limit), beside, key=lambda row: (row.batch_id, row.id), reverse=True)
+    return islice(every, limit)
 
-    By batches, since the indexes by person, kind, action and door are: in any other order a large journal would be walked through.
-    """
+
+def _rows(ids: list[int]) -> Iterator[Any]:
+    for start in range(0, len(ids), CHUNK):
+        query = select(journal).where(id_among(journal.c.id, ids[start : start + CHUNK]))
+        yield from db.session.execute(query.order_by(journal.c.batch_id.desc(), journal.c.id.desc())).all()
+
+
+def _rows_of(asked: Question, before: int | None, limit: int | None) -> Iterator[Any]:
+    """By batches, since the indexes by person, kind, action and door are: in any other order a large journal would be walked through."""
     place = (journal.c.batch_id, journal.c.id)
     base = select(journal).where(*asked.where()).order_by(*(one.desc() for one in place))
     base, left, last = base.where(journal.c.id < before) if before else base, limit, None

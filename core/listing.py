@@ -17,7 +17,7 @@ from sqlalchemy.sql.util import ClauseAdapter
 from core.context import actor
 from core.cursors import Step, after, order_of, read_cursor, write_cursor
 from core.db import db
-from core.errors import Broken
+from core.errors import Broken, Refused
 from core.filters import compile_filter, field_named
 from core.i18n import gettext as _
 from core.reach import ALONE, MOST_COUNTED, limbs_of, reach_of
@@ -62,8 +62,9 @@ def page(
     ``order`` is a field name or several, ``-`` before one turns it round; NULLs come last either way. ``after`` and
     ``before`` take a mark of an earlier page; when nothing stands before it any more, the first page comes. With ``columns``,
     rows are light: named tuples that have ``id`` and these fields, several links excepted, for `Field.get`. Raises `Broken`
-    with a sentence for whatever cannot be understood.
+    with a sentence for whatever cannot be understood, `Refused` for a person who may not read these records at all.
     """
+    must_read(model)
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_ROWS:
         raise Broken(_("A page has 1 to %(count)s rows.", count=MOST_ROWS))
     if after and before:
@@ -100,6 +101,15 @@ def page(
         capped=capped and count,
         order=[("-" if step.down else "") + step.name for step in steps],
     )
+
+
+def must_read(model: Any) -> None:
+    """Raises `Refused` when the acting person may read no record of this kind: nothing found would look like an empty list."""
+    from core.guard import refusal
+    from core.rules import may
+
+    if not (verdict := may("read", model)):
+        raise Refused(refusal("read", model), verdict)
 
 
 def _picked(model: Any, columns: Iterable[str] | None) -> list[Any]:

@@ -201,10 +201,13 @@ def _waiting(progress: Progress) -> bool:
     return True
 
 
-def upgrade(url: str, data_dir: Path, progress: Progress = print, *, copy: bool = True, then: Callable[[], Any] | None = None) -> int:
+def upgrade(
+    url: str, data_dir: Path, progress: Progress = print, *, copy: bool = True, passphrase: str = "", then: Callable[[], Any] | None = None
+) -> int:  # fmt: skip
     """Run what has not been run yet, for core and every addon; returns the number of revisions run.
 
-    Before the first change the data are copied to ``data_dir/backups``, unless the database is empty or ``copy`` is False.
+    Before the first change the data are copied to ``data_dir/backups``, locked with ``passphrase`` if there is one, unless the database
+    is empty or ``copy`` is False.
     ``then`` is called under the same lock, when the tables are up to date.
     """
     engine = migration_engine(url)
@@ -217,9 +220,9 @@ def upgrade(url: str, data_dir: Path, progress: Progress = print, *, copy: bool 
             if todo.ahead:
                 raise Problem(todo.sentence)
             if todo.pending and current and copy:
-                from core.backup import copy_before
+                from core.backup_copies import copy_before, told
 
-                progress(f"The data before this change are in {copy_before(engine, data_dir, 'migrate')}.")
+                progress(f"The data before this change are in {told(copy_before(engine, data_dir, 'migrate', passphrase))}.")
             if todo.pending:
                 with engine.connect() as connection:
                     make_version_table(connection)
@@ -234,7 +237,7 @@ def upgrade(url: str, data_dir: Path, progress: Progress = print, *, copy: bool 
         _known.cache_clear()
 
 
-def downgrade(url: str, data_dir: Path, addon: str, progress: Progress = print, *, copy: bool = True) -> None:
+def downgrade(url: str, data_dir: Path, addon: str, progress: Progress = print, *, copy: bool = True, passphrase: str = "") -> None:
     """Take an addon's tables out of the database; refused while another addon that needs them is installed."""
     engine = migration_engine(url)
     try:
@@ -252,9 +255,9 @@ def downgrade(url: str, data_dir: Path, addon: str, progress: Progress = print, 
                 if needing:
                     raise Problem(f"{addon} is needed by {', '.join(needing)}; remove {'it' if len(needing) == 1 else 'them'} first.")
             if copy:
-                from core.backup import copy_before
+                from core.backup_copies import copy_before, told
 
-                progress(f"The data before this change are in {copy_before(engine, data_dir, f'remove-{addon}')}.")
+                progress(f"The data before this change are in {told(copy_before(engine, data_dir, f'remove-{addon}', passphrase))}.")
             with engine.connect() as connection:
                 for revision in _steps(connection, known[addon], None):
                     progress(f"{addon}: {revision} taken back")

@@ -56,6 +56,7 @@ def removal(addon: str) -> Removal:
 
 def forget_addon(config: Config, plan: Removal, progress: Callable[[str], Any], *, copy: bool = True) -> Path:
     """Export, drop the tables, and remove what pointed at them; returns the folder of the export."""
+    from core.backup_copies import copies_passphrase
     from core.journal import write
     from core.migrate import downgrade
     from core.state import bump
@@ -68,7 +69,9 @@ def forget_addon(config: Config, plan: Removal, progress: Callable[[str], Any], 
         _write(folder, table, columns)
     db.session.commit()
     db.remove()
-    downgrade(config.database, config.data, plan.addon, progress, copy=copy)
+    assert db.engine is not None
+    passphrase = copies_passphrase(db.engine, config) if copy else ""
+    downgrade(config.database, config.data, plan.addon, progress, copy=copy, passphrase=passphrase)
     _clear_pointers(plan)
     write("core_addon", 0, "remove", {"addon": [plan.addon, None], "tables": [plan.rows, None]})
     bump()

@@ -21,19 +21,20 @@ from sqlalchemy import Connection, Engine, Table, create_engine, inspect, text
 from sqlalchemy.pool import NullPool
 
 from core.backup import EMPTY, Went, backup, data_tables, fresh_name
+from core.backup_copies import PASSPHRASE, remove_old_copies
+from core.backup_copies import told as lies
 from core.backup_file import inspect_backup, opened
 from core.config import Config
 from core.db import db
 from core.errors import Problem
 from core.i18n import gettext as _
 from core.i18n import ngettext
+from core.restore_leftovers import BUILD, building, builds
 from core.restore_mark import RestoreMark, forget_mark, put_mark, read_mark, swapped, write_mark
 
-BUILD = "mortise_restore"
 CHUNK = 500
 Say = Callable[[str], Any]
 Stage = Callable[[str, int, int], Any]
-PASSPHRASE = "backup.passphrase"  # noqa: S105 - the name under which the one of scheduled backups is kept
 LONGEST_LINE = 256 * 2**20
 """Bytes of one row at most: a forged file must not fill the memory."""
 
@@ -64,8 +65,7 @@ def restore(config: Config, path: Path, say: Say = print, *, passphrase: str = "
         if inspect(db.engine).has_table("alembic_version"):
             finish(config)
             went("copy", 0, 0)
-            before, locked = _copy(config, lambda done, total: went("copy", done, total))
-            say(f"The data before this are in {before}{', locked with the passphrase of scheduled backups' if locked else ''}.")
+            say(f"The data before this are in {lies(_copy(config, lambda done, total: went('copy', done, total)))}.")
         with opened(path, passphrase) as source:
             went("files", 0, 0)
             _put_files(config, source, manifest)
@@ -79,10 +79,12 @@ def restore(config: Config, path: Path, say: Say = print, *, passphrase: str = "
         say("Making the search index anew …")
         went("search", 0, 0)
         finish(config)
+        for name in remove_old_copies(config.data / "backups", "restore", path):
+            say(f"{name} was removed, since there are newer copies.")
 
 
-def _copy(config: Config, went: Went) -> tuple[Path, bool]:
-    """(the backup of the present data, is it encrypted); as those of the schedule are, so that no restore leaves all in the clear."""
+def _copy(config: Config, went: Went) -> Path:
+    """The backup of the present data; encrypted as those of the schedule are, so that no restore leaves all in the clear."""
     from core.app import create_app
     from core.backup_list import LOCKED, note
     from core.secret_box import kept_secret, table
@@ -95,7 +97,7 @@ def _copy(config: Config, went: Went) -> tuple[Path, bool]:
         path = fresh_name(config.data / "backups", "before-restore", LOCKED if passphrase else ".zip")
         note(config, path, backup(config, path, passphrase=passphrase or "", went=went))
         db.remove()
-    return path, bool(passphrase)
+    return path
 
 
 @contextmanager
@@ -145,8 +147,8 @@ def _into_sqlite(config: Config, source: zipfile.ZipFile, manifest: dict[str, An
 
     assert db.engine is not None
     place = Path(str(db.engine.url.database))
-    fresh = place.with_name(f".{place.name}.restore")
-    leftovers = [Path(f"{one}{ending}") for one in (fresh,) for ending in ("", "-wal", "-shm")]
+    leftovers = building(place)
+    fresh = leftovers[0]
     for one in leftovers:
         one.unlink(missing_ok=True)
     engine = migration_engine(f"sqlite:///{fresh}")
@@ -194,6 +196,16 @@ def _into_postgres(config: Config, source: zipfile.ZipFile, manifest: dict[str, 
     url = db.engine.url
     plain = create_engine(url, poolclass=NullPool)
     inside = create_engine(url, poolclass=NullPool, connect_args={"options": f"-csearch_path={BUILD}"})
+    try:
+        with builds(plain):
+            _in_schema(plain, inside, source, manifest, told)
+    finally:
+        inside.dispose()
+        plain.dispose()
+        db.engine.dispose()
+
+
+def _in_schema(plain: Engine, inside: Engine, source: zipfile.ZipFile, manifest: dict[str, Any], told: _Told) -> None:
     with plain.begin() as connection:
         connection.execute(text(f"DROP SCHEMA IF EXISTS {BUILD} CASCADE"))
         connection.execute(text(f"CREATE SCHEMA {BUILD}"))
@@ -210,9 +222,6 @@ def _into_postgres(config: Config, source: zipfile.ZipFile, manifest: dict[str, 
     finally:
         with suppress(Exception), plain.begin() as connection:
             connection.execute(text(f"DROP SCHEMA IF EXISTS {BUILD} CASCADE"))
-        inside.dispose()
-        plain.dispose()
-        db.engine.dispose()
 
 
 def _replaced(look: Any, new: set[str]) -> list[str]:
@@ -397,9 +406,10 @@ def _after(config: Config) -> None:
     from core.first import seed
     from core.model import models
     from core.search import rebuild
-    from core.state import bump
+    from core.state import bump, forget_cached
 
     config.first_password_file.unlink(missing_ok=True)
+    forget_cached()
     with acting(Actor(door="system", batch_title="Restore")), system("restore"):
         for model in list(models().values()):
             last: int | None = 0

@@ -36,9 +36,9 @@ class SealedSecret(FabModel):
 table = SealedSecret.__table__
 
 
-def keyed(purpose: str, text: bytes) -> bytes:
-    """32 bytes that only this installation can work out from ``text``; another purpose gives others."""
-    return hmac.digest(str(current_app.config["SECRET_KEY"]).encode(), purpose.encode() + b"\0" + text, "sha256")
+def keyed(purpose: str, text: bytes, key: str = "") -> bytes:
+    """32 bytes that only this installation can work out from ``text``; another purpose gives others. Without an app, give its ``key``."""
+    return hmac.digest((key or str(current_app.config["SECRET_KEY"])).encode(), purpose.encode() + b"\0" + text, "sha256")
 
 
 def keep_secret(name: str, text: str | None) -> None:
@@ -71,13 +71,13 @@ def seal(name: str, text: str) -> str:
     return _box(name).encrypt(text.encode()).decode()
 
 
-def unseal(name: str, sealed: str) -> str | None:
+def unseal(name: str, sealed: str, key: str = "") -> str | None:
     """What `seal` was given; None when the text was changed or belongs to another key or name."""
     try:
-        return _box(name).decrypt(sealed.encode()).decode()
+        return _box(name, key).decrypt(sealed.encode()).decode()
     except InvalidToken:
         return None
 
 
-def _box(name: str) -> Fernet:
-    return Fernet(base64.urlsafe_b64encode(keyed(f"seal:{name}", b"")))
+def _box(name: str, key: str = "") -> Fernet:
+    return Fernet(base64.urlsafe_b64encode(keyed(f"seal:{name}", b"", key)))

@@ -123,9 +123,7 @@ def serve(config: Config, *, jobs: bool = True, migrate: bool = True, say: Calla
         given = environment(config)
         password_was_there = config.first_password_file.exists()
         if migrate:
-            words = [sys.executable, str(ROOT / "run.py"), "migrate", *(["--strict"] if config.strict else [])]
-            done = subprocess.run(words, cwd=ROOT, env=given, stdout=subprocess.DEVNULL)
-            if done.returncode:
+            if _migrate(config, given):
                 say("The database could not be brought up to date, so nothing was started.")
                 return 1
         children = [Child("server", gunicorn_words(config), given)]
@@ -140,6 +138,12 @@ def serve(config: Config, *, jobs: bool = True, migrate: bool = True, say: Calla
 
         keeper = _Keeper(children, say, lambda: is_asked(config), stand_still)
         return keeper.run(lambda: _greet(config, password_was_there, say))
+
+
+def _migrate(config: Config, given: dict[str, str]) -> int:
+    """Bring the database up to date, and do what a restore that was interrupted has left to do; returns the exit status."""
+    words = [sys.executable, str(ROOT / "run.py"), "migrate", *(["--strict"] if config.strict else [])]
+    return subprocess.run(words, cwd=ROOT, env=given, stdout=subprocess.DEVNULL).returncode
 
 
 @contextmanager
@@ -167,6 +171,9 @@ def _restore(config: Config, given: dict[str, str], lock: IO[str], say: Callable
             words = [sys.executable, str(ROOT / "run.py"), "restore", "--asked"]
             child = subprocess.Popen(words, cwd=ROOT, env=given, start_new_session=True, preexec_fn=_die_with_parent)
             status = child.wait()
+            if status < 0:
+                # It was killed: what it left half built goes, what has to follow a swap follows, before anybody looks at the data.
+                _migrate(config, given)
     finally:
         fcntl.flock(lock, fcntl.LOCK_SH)
         settle(config)

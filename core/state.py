@@ -58,6 +58,7 @@ def bump() -> None:
 
 
 _steering: list[type] = []
+_caches: list[dict[str, Any]] = []
 
 
 def steers(model: type) -> type:
@@ -79,6 +80,7 @@ def cached_by_generation(compute: Callable[..., Any]) -> Callable[..., Any]:
     since the transaction may still be rolled back.
     """
     kept: dict[str, Any] = {"generation": None, "values": {}}
+    _caches.append(kept)
 
     @wraps(compute)
     def cached(*args: Any) -> Any:
@@ -98,3 +100,11 @@ def cached_by_generation(compute: Callable[..., Any]) -> Callable[..., Any]:
         return values[args]
 
     return cached
+
+
+def forget_cached() -> None:
+    """Other data have come into the database, whose generation may be the number that is known: keep nothing in this process."""
+    actor().memo.clear()
+    with _lock:
+        for kept in _caches:
+            kept["generation"] = None

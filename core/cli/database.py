@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.cli import Stop, say
+from core.config import Config
 from core.i18n import t
 
 
@@ -54,15 +55,10 @@ def commands(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _migrate(chosen: Any) -> int:
-    from sqlalchemy import inspect
-
-    from core.cli.house import connected, operator
-    from core.context import acting
-    from core.db import db
-    from core.first import seed
-    from core.migrate import branches, status, upgrade
-    from core.restore import finish
+    from core.cli.house import connected
+    from core.migrate import branches, status
     from core.revisions import make_revision
+    from core.serve import running
 
     if not chosen.make:
         # What a command writes into the data folder is nobody else's business.
@@ -83,13 +79,36 @@ def _migrate(chosen: Any) -> int:
         if state.sentence:
             say(state.sentence)
         return 0 if state.ok else 1
+    # Not while a backup is being restored into this data folder.
+    with running(config):
+        return _brought_up(config, copy=not chosen.no_copy)
+
+
+def _brought_up(config: Config, copy: bool) -> int:
+    from sqlalchemy import inspect
+
+    from core.backup_copies import copies_passphrase
+    from core.cli.house import operator
+    from core.context import acting
+    from core.db import db
+    from core.first import seed
+    from core.migrate import status, upgrade
+    from core.restore import finish
+    from core.restore_leftovers import remove_leftovers
+
+    assert db.engine is not None
     if inspect(db.engine).has_table("core_state") and (told := finish(config)):
         say(told)
+    for line in remove_leftovers(db.engine, config):
+        say(line)
+    passphrase = copies_passphrase(db.engine, config) if copy else ""
     who = operator()
     who.batch_title = t("Migration")
     made: list[str | None] = []
     with acting(who):
-        count = upgrade(config.database, config.data, say, copy=not chosen.no_copy, then=lambda: made.append(seed(config)))
+        count = upgrade(
+            config.database, config.data, say, copy=copy, passphrase=passphrase, then=lambda: made.append(seed(config))
+        )  # fmt: skip
     state = status()
     if state.missing_folders:
         say(f"Note: {state.sentence}")

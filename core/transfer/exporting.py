@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from sqlalchemy import func, select
 
 from core import journal
 from core.asof import ties_of
-from core.asof_list import page_then, walk_then
+from core.asof_list import PageThen, walk_then
 from core.context import acting, actor, local
 from core.db import db
 from core.errors import Broken, Refused
@@ -32,6 +33,8 @@ from core.transfer.cells import defused, is_number, starts_a_formula
 from core.transfer.links import BETWEEN, written
 
 CHUNK = 500
+HELD = 5
+"""So many pages of a past day (5,000 rows) are kept until the journal knows their numbers; a longer list is read for these first."""
 MOST_EXCEL_ROWS = 1_048_575
 LONGEST_EXCEL_TEXT = 32_767
 EXACT_DIGITS = 15
@@ -39,6 +42,8 @@ EXACT_DIGITS = 15
 NUMBERS = ("integer", "decimal", "money", "formula")
 Progress = Callable[[str], None]
 AfterPage = Callable[[int], None]
+Lot = tuple[list[int], list[list[str]]]
+"""Numbers of some records, and their rows."""
 
 
 class Unwritable(Broken):
@@ -81,8 +86,7 @@ def export_rows(
     the ids of what has left are put there.
     Texts are as they are; `csv_lines` defuses them. Raises `Refused` or `Broken` at once, not in the middle.
     """
-    verdict = may("export", model) and may("read", model)
-    if not verdict:
+    if not (verdict := may("export", model)):
         raise Refused(_("You may not export %(label)s.", label=model_label(model, many=True)), verdict)
     columns = export_fields(model, fields)
     if not columns:
@@ -90,12 +94,14 @@ def export_rows(
     order = order if order is not None else "id"
     asked = {"filter": filter, "search": search, "fields": [one.name for one in columns]}
     if day is not None:
-        page_then(model, day, filter, search, order, limit=1, count=False, columns=["id"])
+        pages = walk_then(model, day, filter, search, order, [one.name for one in columns], verb="export")
+        held = list(islice(pages, 1 if left is not None else HELD + 1))
         if left is None:
-            found = array("q", (row.id for some in walk_then(model, day, filter, search, order, verb="export") for row in some.rows))
+            every = held if len(held) <= HELD else walk_then(model, day, filter, search, order, verb="export")
+            found = array("q", (row.id for some in every for row in some.rows))
             actor().memo.pop("saw", None)
             tell_the_journal(model, {"rows": len(found), "ids": spans(found), **asked, "as_of": day.isoformat()})
-        return _walk_then(model, columns, day, filter, search, order, after_page, left)
+        return _given(columns, _told_then(model, columns, chain(held, pages)), after_page, left)
     wanted = None if ids is None else list(dict.fromkeys(ids))
     if wanted is None:
         # An order that this list cannot have is told now: a file that has begun cannot say so any more.
@@ -106,7 +112,7 @@ def export_rows(
     if left is None:
         found = found if wanted is not None or _export_reach(model) is None else _reachable(model, found)
         tell_the_journal(model, {"rows": len(found), "ids": spans(found), **asked})
-    return _walk(model, columns, found, after_page, left)
+    return _given(columns, _told(model, columns, found), after_page, left)
 
 
 def count_rows(
@@ -235,19 +241,13 @@ def _give_up(sheet: Any) -> None:
 # -- rows -------------------------------------------------------------------------------------------------------------
 
 
-def _walk(
-    model: type, columns: list[Field], ids: Sequence[int], after_page: AfterPage | None, left: array[int] | None
-) -> Iterator[list[str]]:
+def _given(columns: list[Field], pages: Iterable[Lot], after_page: AfterPage | None, left: array[int] | None) -> Iterator[list[str]]:
+    """The heading, then the rows of all pages; between two of them the transaction ends and the caller hears how many there were."""
     yield [one.title for one in columns]
     done = 0
-    for start in range(0, len(ids), CHUNK):
-        found = _exportable(model, records(model).many(ids[start : start + CHUNK]))
-        # The export's own line tells of these.
-        actor().memo.pop("saw", None)
-        names = {one.name: written(one.target, _linked_ids(one, found)) for one in columns if one.kind.name in ("link", "links")}
-        texts = [[_cell(one, one.get(record), names.get(one.name, {})) for one in columns] for record in found]
+    for ids, texts in pages:
         if left is not None:
-            left.extend(one.id for one in found)
+            left.extend(ids)
         if db.session().execution_options.get("mortise_read_only"):
             # No transaction stays open while the rows are written to a disk or sent to somebody with a slow line.
             db.session.rollback()
@@ -257,14 +257,19 @@ def _walk(
             after_page(done)
 
 
-def _walk_then(
-    model: type, columns: list[Field], day: date, filter: Any, search: str | None, order: Any, after_page: AfterPage | None,
-    left: array[int] | None,
-) -> Iterator[list[str]]:  # fmt: skip
-    yield [one.title for one in columns]
-    done, several = 0, [one for one in columns if one.kind.name == "links"]
-    for found in walk_then(model, day, filter, search, order, [one.name for one in columns], verb="export"):
+def _told(model: type, columns: list[Field], ids: Sequence[int]) -> Iterator[Lot]:
+    for start in range(0, len(ids), CHUNK):
+        found = _exportable(model, records(model).many(ids[start : start + CHUNK]))
         # The export's own line tells of these.
+        actor().memo.pop("saw", None)
+        names = {one.name: written(one.target, _linked_ids(one, found)) for one in columns if one.kind.name in ("link", "links")}
+        texts = [[_cell(one, one.get(record), names.get(one.name, {})) for one in columns] for record in found]
+        yield [one.id for one in found], texts
+
+
+def _told_then(model: type, columns: list[Field], pages: Iterable[PageThen]) -> Iterator[Lot]:
+    several = [one for one in columns if one.kind.name == "links"]
+    for found in pages:
         actor().memo.pop("saw", None)
         ids = [row.id for row in found.rows]
         tied = {one.name: ties_of(model, one, ids) | found.links.get(one.name, {}) for one in several}
@@ -276,15 +281,7 @@ def _walk_then(
             if one.kind.name in ("link", "links"):
                 several_ids = (value[place] for value in values if value[place])
                 names[one.name] = written(one.target, {each for few in several_ids for each in (few if isinstance(few, list) else [few])})
-        texts = [[_cell(one, cell, names.get(one.name, {})) for one, cell in zip(columns, value, strict=True)] for value in values]
-        if left is not None:
-            left.extend(ids)
-        if db.session().execution_options.get("mortise_read_only"):
-            db.session.rollback()
-        yield from texts
-        done += len(texts)
-        if after_page is not None:
-            after_page(done)
+        yield ids, [[_cell(one, cell, names.get(one.name, {})) for one, cell in zip(columns, value, strict=True)] for value in values]
 
 
 def _ids(model: type, filter: Any, search: str | None, order: Any) -> array[int]:

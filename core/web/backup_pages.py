@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from core import journal
 from core.backup import data_tables, fresh_name, present_rows
+from core.backup_copies import PASSPHRASE
 from core.backup_file import opens
 from core.backup_jobs import (
     TABLE,
@@ -36,7 +37,6 @@ from core.job_list import job_status
 from core.jobs import core_job
 from core.locked_file import MAGIC, good_passphrase
 from core.model import model_label, models
-from core.restore import PASSPHRASE
 from core.restore_request import ask, forget_state, has_keeper, is_asked, state
 from core.secret_box import has_secret, keep_secret, kept_secret
 from core.settings import setting

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from flask import Blueprint, Response, current_app, redirect, render_template, request
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select, true
 
 from core import journal_erase, journal_jobs, journal_keep
 from core.context import actor, local, today, zone_of
@@ -17,7 +17,9 @@ from core.errors import Broken, Invalid, Problem, Refused
 from core.i18n import gettext as _
 from core.i18n import ngettext, t
 from core.journal import batches, journal
+from core.journal_among import Among, among
 from core.journal_query import NAMES, Question, batches_of, question
+from core.listing import id_among
 from core.model import model_label, model_of, models
 from core.people import User
 from core.rules import may, rights
@@ -61,16 +63,20 @@ def journal_list() -> Any:
 def _page(asked: Question, sentence: str) -> SimpleNamespace:
     text = request.args.get("before", "")
     before = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
-    ids = batches_of(asked, before, SIZE + 1)
+    beside = among(asked)
+    ids = batches_of(asked, before, SIZE + 1, beside)
     older, ids = len(ids) > SIZE, ids[:SIZE]
     heads = {row.id: row for row in db.session.execute(select(batches).where(batches.c.id.in_(ids or [0])))}
-    query = select(journal).where(journal.c.batch_id.in_(ids or [0]), *asked.where())
+    own = and_(*asked.where(), true())
+    either = or_(own, id_among(journal.c.id, beside.ids)) if beside.places else own
+    query = select(journal).where(journal.c.batch_id.in_(ids or [0]), either)
     rows = list(db.session.execute(query.order_by(journal.c.id.desc()).limit(SIZE * 20)).all())
     kept = {name: request.args.get(name, "") for name in NAMES} if not sentence else {}
     return SimpleNamespace(
         batches=batch_blocks(ids, heads, rows),
         url=URL,
         sentence=sentence,
+        notes=_notes(asked, beside),
         asked={name: request.args.get(name, "") for name in NAMES},
         more=any(request.args.get(name) for name in ("person", "door", "since", "until", "field", "value", "record", "batch")),
         filtered=any(kept.values()),
@@ -83,6 +89,17 @@ def _page(asked: Question, sentence: str) -> SimpleNamespace:
         export_url=address(f"{URL}/export", **kept),
         keep_url=f"{URL}/keep",
     )
+
+
+def _notes(asked: Question, beside: Among) -> list[str]:
+    """What the answer about one record holds, and what it cannot hold."""
+    if not (asked.model and asked.record) or asked.field or asked.value:
+        return []
+    told = [_("Also told: pages of lists and exports that held this record among others.")]
+    if beside.since is not None:
+        when = local(beside.since).date().isoformat()
+        told.append(_("These were looked through back to %(day)s; for older ones choose that day as “To”.", day=when))
+    return [*told, _("Not found here: lists that were printed or grouped, and old entries whose records were taken away.")]
 
 
 def _people(chosen: int | None) -> list[tuple[int, str]]:

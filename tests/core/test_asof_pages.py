@@ -20,6 +20,7 @@ from core.db import db
 from core.model import model_of
 from core.people import FieldRight, PersonalRight, RoleRow
 from core.testing import both_databases
+from core.transfer import exporting
 from core.web import export_pages
 from tests.core.sheets import journalled
 from tests.core.test_asof import FIRST, day_before
@@ -232,3 +233,63 @@ def test_what_changes_between_two_pages_of_an_export_stays_as_it_was(
                     beside(writer, f"/api/v1/crm_client/{ids[number]}", {"name": f"A {len(found)} {number}"})
     assert found == names
     assert db.session.execute(select(model_of("crm_client").name)).scalars().all() != names
+
+
+@both_databases
+def test_an_export_of_a_day_reads_what_changed_once_unless_it_is_long(
+    app: Any, login_as: Any, past: dict[str, Any], monkeypatch: Any
+) -> None:  # fmt: skip
+    chief, url = login_as("chief"), f"/law_matter/_export?as_of={past['day']}&order=name&fields=name&fields=owner"
+    looks: list[str] = []
+
+    def looked(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if "core_journal.changes" in statement and "core_journal.digest" in statement and "ORDER BY core_journal.id DESC" in statement:
+            looks.append(statement)
+
+    assert db.engine is not None
+    event.listen(db.engine, "after_cursor_execute", looked)
+    try:
+        short = csv_of(chief.get(url, buffered=True))
+        assert len(looks) == 1 and [line[0] for line in short[1:]] == ["Alder", "Birch", "Cedar", "Dogwood", "Elm"]
+        # A list of more pages than are held is asked for its numbers first: the journal has them before the first row leaves.
+        monkeypatch.setattr(exporting, "HELD", 0)
+        assert csv_of(chief.get(url, buffered=True)) == short and len(looks) == 3
+    finally:
+        event.remove(db.engine, "after_cursor_execute", looked)
+    told = [json.loads(one["changes"]) for one in journalled("export")]
+    assert [one["rows"][1] for one in told] == [5, 5] and told[0]["ids"] == told[1]["ids"]
+
+
+@both_databases
+def test_two_people_export_a_past_day_at_once_while_somebody_writes(app: Any, api_as: Any, past: dict[str, Any]) -> None:
+    day, ready = past["day"], threading.Barrier(3)
+    db.session.add(PersonalRight(user_id=past["ann"].id, model="law_matter", verb="export", scopes="all"))
+    db.session.commit()
+    ann, chief, writer = api_as(past["ann"]), api_as("chief"), api_as("deputy", level="administrator")
+    names = {"ann": ["Alder", "Birch", "Cedar"], "chief": ["Alder", "Birch", "Cedar", "Dogwood", "Elm"]}
+    found: dict[str, list[list[str]]] = {}
+
+    def exports(name: str, program: Any) -> None:
+        ready.wait(30)
+        for turn in range(4):
+            answer = program.get(f"/api/v1/law_matter/_export?as_of={day}&columns=name,amount&order=name", buffered=True)
+            found[f"{name} {turn}"] = csv_of(answer) if answer.status_code == 200 else [[str(answer.status_code), answer.text]]
+
+    def writes() -> None:
+        ready.wait(30)
+        for turn in range(6):
+            assert writer.put(f"/api/v1/law_matter/{past['ids'][turn % 4]}", json={"amount": turn}).status_code == 200
+
+    db.session.commit()
+    db.remove()
+    works = [(exports, ("ann", ann)), (exports, ("chief", chief)), (writes, ())]
+    threads = [threading.Thread(target=contextvars.Context().run, args=(work, *given)) for work, given in works]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join(60)
+    wanted = {f"{name} {turn}": names[name] for name in names for turn in range(4)}
+    assert {name: [line[0] for line in lines[1:]] for name, lines in found.items()} == wanted, found
+    assert {name: lines[1][1] for name, lines in found.items()} == dict.fromkeys(wanted, "10.50"), "what it cost that day"
+    told = [(one["user_id"], json.loads(one["changes"])["rows"][1]) for one in journalled("export")]
+    assert sorted(rows for _who, rows in told) == [3] * 4 + [5] * 4 and len({who for who, _rows in told}) == 2

@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Error
 
-from tests.core.installation import Installation, new
-from tests.core.test_backup_pages import FILL, WAIT, WORDS
+from tests.core.installation import Installation
 from tests.core.test_serve import serving, wait_for
+from tests.core.way_back import FILL, PASSWORD, WAIT, WORDS, filled
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-PASSWORD = "quite a long one 7"
 LOCALES = {"en": "en-GB", "zh_Hans": "zh-CN"}
 NO_WORDS = re.compile(r"[a-z]+-\d{8}-\d{6}\S*|restore|mortise|sqlite|admin|uploaded|crm_client|enter", re.IGNORECASE)
 """What stays as it is in every language: names of files and tables, the word to be typed, the key."""
@@ -76,13 +75,7 @@ class Person:
 
 @pytest.fixture
 def house(tmp_path: Path) -> Installation:
-    made = new("sqlite", tmp_path, "clicks")
-    made.settings["MORTISE_ADMIN_PASSWORD"] = PASSWORD
-    made.must("migrate")
-    made.python(FILL)
-    with made.database() as connection:
-        connection.exec_driver_sql("UPDATE ab_user SET must_change_password = false")
-    return made
+    return filled("sqlite", tmp_path, "clicks")
 
 
 def too_few(saved: Path, target: Path) -> Path:

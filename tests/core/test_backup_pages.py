@@ -12,21 +12,11 @@ from urllib.request import HTTPCookieProcessor, Request, build_opener
 
 import pytest
 
-from tests.core.installation import Installation, new
+from tests.core.installation import Installation
 from tests.core.test_serve import serving, wait_for
+from tests.core.way_back import FILL, PASSWORD, WAIT, WORDS, filled
 
 pytestmark = pytest.mark.slow
-WORDS = "correct horse battery 榫卯"
-FILL = """
-from core.cli.house import house
-with house(title="Fill"):
-    from core import records
-    from core.model import model_of
-    from core.settings import set_setting
-    set_setting("firm.name", "宏远")
-    records(model_of("crm_client")).create_many([{"name": f"Client {number}"} for number in range(50)])
-"""
-WAIT = 120
 
 
 class Visitor:
@@ -73,19 +63,13 @@ def names(text: str) -> list[str]:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def house(request: pytest.FixtureRequest, tmp_path: Path) -> Installation:
-    made = new(request.param, tmp_path, "pages")
-    made.settings["MORTISE_ADMIN_PASSWORD"] = "quite a long one 7"
-    made.must("migrate")
-    made.python(FILL)
-    with made.database() as connection:
-        connection.exec_driver_sql("UPDATE ab_user SET must_change_password = false")
-    return made
+    return filled(request.param, tmp_path, "pages")
 
 
 def test_a_backup_is_made_fetched_deleted_uploaded_and_restored_in_the_browser(house: Installation, tmp_path: Path) -> None:
     house.must("user", "create", "plain", given=None)
     with serving(house) as (address, _process, _said):
-        admin = Visitor(address, "admin", "quite a long one 7")
+        admin = Visitor(address, "admin", PASSWORD)
         status, text = admin.get("/backups")
         assert status == 200 and "There is no backup yet" in text, text[:2000]
         assert Visitor(address, "plain", "nonsense").ask("/backups")[0] == 200, "the sign-in page"
@@ -141,7 +125,7 @@ def test_a_backup_is_made_fetched_deleted_uploaded_and_restored_in_the_browser(h
         # Everybody has been signed out, and the data are those of the backup.
         assert 'name="password"' in admin.get("/backups")[1]
         assert house.ask("SELECT count(*) FROM crm_client") == [(50,)]
-        again = Visitor(address, "admin", "quite a long one 7")
+        again = Visitor(address, "admin", PASSWORD)
         status, text = again.get("/backups")
         assert "was restored" in text and "before-restore-" in text
         assert again.post("/backups/read", {})[0] == 200 and "was restored" not in again.get("/backups")[1]

@@ -203,7 +203,11 @@ def kills(kind: str, tmp_path: Path, count: int, records: int) -> None:
             (found,) = house.ask("SELECT count(*) FROM crm_client")[0]
             # What a killed one leaves is whole before anybody has looked after it.
             assert "is whole" in house.must("check", "journal")
+            left = half_built(house)
             told = house.must("migrate", "--no-copy")
+            # A restore dies while it builds, and the house says so when it starts, and that what was half built is gone.
+            assert bool(left) == ("half-built" in told) and not half_built(house), (words, left, told)
+            assert left or done.status != -9 or phase != BUILDING or words["number"] == 0, words
             if done.status == -9 and phase != SWAPPING:
                 assert found == (old if phase == BUILDING else fresh), (words, found)
             if done.status == -9:
@@ -213,6 +217,13 @@ def kills(kind: str, tmp_path: Path, count: int, records: int) -> None:
             if found == fresh:
                 house.must("restore", "--yes", tmp_path / "old.zip")
     print("after kills:", seen)
+
+
+def half_built(house: Installation) -> list[str]:
+    """What a restore builds before it swaps, if it is there."""
+    if house.url:
+        return [name for (name,) in house.ask("SELECT nspname FROM pg_namespace WHERE nspname = 'mortise_restore'")]
+    return [one.name for one in house.data.iterdir() if one.name.endswith((".restore", ".restore-wal", ".restore-shm"))]
 
 
 def check_whole(house: Installation, source: Installation, found: int, ways: tuple[int, int]) -> None:

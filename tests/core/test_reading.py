@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from core.context import today
 from core.db import db
 from core.jobs import run_jobs
 from core.journal import journal
@@ -144,6 +145,27 @@ def test_a_button_prints_a_record_and_a_list_and_both_are_journalled(page: Any, 
             page.get_by_role("button", name="Print", exact=True).click()
         assert printed.value.status == 200
         assert [one[4] for one in reads("print")][-1] == record
+
+
+@pytest.mark.browser
+def test_prints_of_lists_of_a_day_of_groups_and_of_a_past_are_told_and_other_pages_are_none(page: Any, clients: Any) -> None:
+    """A record as it was is the record; a page that shows no records of its own leaves nothing, and fails nowhere."""
+    first, sent = clients[0], []
+    page.on("request", lambda one: sent.append(one.url) if one.method == "POST" else None)
+    page.on("pageerror", lambda problem: sent.append(str(problem)))
+    for address in ("/", "/settings/journal", "/jobs/", "/crm_client/new", "/crm_client/_export/ask", "/trash", "/account"):
+        page.goto(address)
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        page.wait_for_timeout(150)
+    assert not [one for one in sent if "_printed" in one or "http" not in one] and not reads("print")
+    day = today().isoformat()
+    for address, record in ((f"/crm_client/?as_of={day}", 0), ("/crm_client/?group=status", 0), (f"/crm_client/{first}/_past", first)):
+        before = len(reads("print"))
+        page.goto(address)
+        with page.expect_response(lambda answer: answer.url.endswith("_printed")) as printed:
+            page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert printed.value.status == 200, address
+        assert [one[4] for one in reads("print")][before:] == [record], address
 
 
 # -- what leaves, and what is counted -----------------------------------------------------------------------------------------

@@ -34,6 +34,14 @@ def test_every_setting_is_explained():
         assert before and before[-1].startswith("#"), f"config/default.toml: {key} has no comment"
 
 
+def test_every_module_of_core_has_its_place():
+    text = DOCS["docs/where-things-go.md"].split("## The modules of core")[1].split("\n## ")[0]
+    told = re.findall(r"`(\w+)\.py`", text)
+    there = sorted(path.stem for path in (HOME / "core").glob("*.py") if path.stem != "__init__")
+    missing, gone = set(there) - set(told), set(told) - set(there)
+    assert sorted(told) == there, f"docs/where-things-go.md: missing {missing}, gone {gone}, or named twice"
+
+
 def test_links_between_documents_lead_somewhere():
     for name, text in DOCS.items():
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):

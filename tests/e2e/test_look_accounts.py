@@ -80,6 +80,7 @@ PAGES = {
     "role": at("/ab_role/2"), "rights of a role at once": at("/ab_role/2/_rights"), "two roles": at("/ab_role/2/_rights?beside=3"),
     "past": _changed, "past of something new": at("/core_department/1/_past"),
     "journal asked": at("/settings/journal?person=1&since=2020-01-01"), "journal asked wrongly": at("/settings/journal?record=x"),
+    "journal of a record": at("/settings/journal?model=crm_client&record=1"),
     "journal kept": at("/settings/journal/keep"), "journal checked": _checked,
     "trash": _deleted, "trash of a kind": at("/trash?model=crm_client"),
 }  # fmt: skip

@@ -96,7 +96,8 @@ STATES: dict[str, Callable[[Any], None]] = {
     "selected": _selected, "bulk question": _bulk_question, "filter panel": _filter, "facets": at(f"/crm_client/?filter={FILTER}"),
     "bulk edit": _bulk_edit, "bulk value": _bulk_value, "bulk changes": _bulk_changes, "bulk wrong": _bulk_wrong,
     "grouped": _grouped, "group menu": _group_menu, "grouped no hits": at("/crm_client/?group=status&q=天外飞仙"),
-    "as of": _as_of, "list of a day": at("/crm_client/?as_of=2026-01-31"), "list of today": at(f"/crm_client/?as_of={TODAY}&order=name"),
+    "as of": _as_of, "list of a day": at("/crm_client/?as_of=2026-01-31"),
+    "groups of a day": at(f"/crm_client/?as_of={TODAY}&group=status"), "list of today": at(f"/crm_client/?as_of={TODAY}&order=name"),
     "what changed": at("/changes?scope=all"), "nothing changed": at("/changes?model=core_team"),
     "wrong group": at("/crm_client/?group=remarks"), "broken filter": at("/crm_client/?filter=x"),
 }  # fmt: skip

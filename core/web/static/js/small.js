@@ -25,9 +25,9 @@ function startUndo() {
 // That a page of records goes to the printer is kept in the journal, as exports are.
 function startPrinting() {
   for (const button of document.querySelectorAll("[data-print]")) button.addEventListener("click", () => window.print());
-  const found = location.pathname.match(/^\/(\w+)\/(\d+)?$/);
+  const found = location.pathname.match(/^\/(\w+)\/(?:(\d+)(?:\/_past)?)?$/);
   const token = document.querySelector("#undo-last [name=csrf_token]")?.value;
-  if (!found || !token || !document.querySelector("#record-form, [data-list]")) return;
+  if (!found || !token || !document.querySelector("#record-form, [data-list], [data-past]")) return;
   addEventListener("beforeprint", () => {
     fetch(`/${found[1]}/${found[2] ? `${found[2]}/` : ""}_printed`, { method: "POST", keepalive: true, headers: { "X-CSRFToken": token } });
   });
