@@ -13,7 +13,8 @@ ARGS ?=
 FUZZ ?= 60
 # A file's tests stay together, for the sake of what they share. Files are given out as they come (tests/conftest.py: the slow
 # ones first); by itself xdist begins with those that hold many tests, and ends with one process at work on the longest.
-SPREAD := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# What a test has written goes with it, unless it fails: it may lie in memory.
+SPREAD := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -o tmp_path_retention_policy=failed
 # The first Python that is new enough; `make run PYTHON=/path/to/python3.12` chooses another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.core.installation import ROOT, Installation, new
+from tests.core.test_serve import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 KINDS = ["sqlite", "postgresql"]
@@ -90,14 +91,15 @@ def test_exports_of_a_hundred_thousand_are_equal_to_the_byte(first: str, second:
 
 WRITE = """
 import sys, time
+from pathlib import Path
 from core.cli.house import house
 with house(title="Writer {number}"):
     from core import records
     from core.db import db
     from core.model import model_of
     clients, contacts = records(model_of("crm_client")), records(model_of("crm_contact"))
-    until = time.monotonic() + {seconds}
-    while time.monotonic() < until:
+    until = time.monotonic() + 120
+    while time.monotonic() < until and not Path({over!r}).exists():
         # A client and its contacts are one transaction: a backup holds both or neither.
         one = clients.create({{"name": f"pair {number} {{time.monotonic()}}"}})
         contacts.create_many([{{"name": "王芳", "client": one.id}}, {{"name": "李伟", "client": one.id}}])
@@ -111,16 +113,20 @@ def test_a_backup_is_of_one_moment_while_people_write(kind: str, tmp_path: Path)
     for house in (full, other):
         house.must("migrate", "--no-copy")
     full.python(MAKE.format(first=0, last=1000))
-    codes = [WRITE.format(number=number, seconds=25) for number in (1, 2)]
+    over = tmp_path / "over"
+    codes = [WRITE.format(number=number, over=str(over)) for number in (1, 2)]
     writers = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=full.environment) for code in codes]
-    time.sleep(6)
     counts = []
     try:
+        for number in (1, 2):
+            wait_for(lambda number=number: full.ask(f"SELECT count(*) FROM crm_client WHERE name LIKE 'pair {number} %'") != [(0,)], 60)
         for number in range(3):
             full.must("backup", tmp_path / f"{number}.zip")
             counts.append(full.ask("SELECT count(*) FROM crm_client WHERE name LIKE 'pair%'")[0][0])
+            assert [one.poll() for one in writers] == [None, None], "they write as long as backups are made"
             time.sleep(1)
     finally:
+        over.touch()
         ended = [one.wait(timeout=90) for one in writers]
     assert ended == [0, 0] and counts[0] > 0 and counts[-1] > counts[0], "people wrote meanwhile, and nobody was turned away"
     for number in range(3):
