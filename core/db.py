@@ -106,7 +106,7 @@ class Database:
         session.info.clear()
 
     def run(self, statement: Any, facts: Any = None) -> Any:
-        """The result of a statement on core's own tables, in the session's transaction: no record rule is added, nothing becomes an object.
+        """The result of a statement of the house itself, in the session's transaction: no record rule is added, nothing becomes an object.
 
         It spares what the session does for records, which takes longer than such a statement.
         """
@@ -183,12 +183,11 @@ def _still_there(connection: Any, record: Any, _proxy: Any) -> None:
     A server that ends its connections says so: then there is something to read, though nothing was asked.
     """
     poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
     idle = time.monotonic() - record.info.get("given_back", time.monotonic())
-    if not poll.poll(0) and idle < IDLE_SECONDS:
-        return
     try:
-        _ask(connection)
+        poll.register(connection.fileno(), select.POLLIN)
+        if poll.poll(0) or idle >= IDLE_SECONDS:
+            _ask(connection)
     except psycopg.Error as error:
         raise InvalidatePoolError from error
 
