@@ -97,7 +97,7 @@ def call(name: str, model: type | None = None, **arguments: Any) -> list[Any]:
 
 def has(name: str, model: type) -> bool:
     """True when any hook of this name could concern ``model``; spares work for the many models without hooks."""
-    # The last one stands for all: they are only ever added.
+    # The last one stands for all: they are only ever added, but for `forget`.
     key = name, model, _pending[-1] if _pending else None
     known = _concerned.get(key)
     if known is None:

@@ -155,7 +155,7 @@ def batch_id() -> int:
     if found is None:
         session = db.session()
         values = {"at": now(), "user_id": who.user_id, "door": who.door, "title": who.batch_title, "undoes": who.memo.get("undoes")}
-        found, newest = session.connection().execute(_NEW_BATCH, values).one()
+        found, newest = db.run(_NEW_BATCH, values).one()
         session.info.setdefault("tx", (newest or 0) + 1)
         who.memo["batch_id"] = found
         session.info["new_batch"] = (who.memo, session.get_nested_transaction() or session.get_transaction())

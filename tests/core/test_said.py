@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
-from flask import flash, redirect
-from sqlalchemy import select, update
+from flask import flash, has_request_context, redirect, request
+from sqlalchemy import event, select, update
 
 from core.accounts import sessions
-from core.db import db
+from core.db import MortiseSession, db
+from core.errors import Conflict
 from core.secret_box import unseal
 from core.testing import both_databases, settle, statements
 from core.web.sessions import LONGEST_SAID, SAID, _sealed
@@ -91,3 +92,19 @@ def test_words_of_a_library_break_nothing(app, login_as):
         assert boss.post("/crm_tag/_columns").status_code == 302 and said(boss, app) is None
     finally:
         app.view_functions["screens.columns"] = kept
+
+
+def test_what_did_not_come_to_be_is_not_told(app, login_as, create):
+    def fail(_session):
+        if has_request_context() and request.method == "POST":
+            raise Conflict("Somebody was quicker.")
+
+    boss = login_as("boss", level="administrator")
+    event.listen(MortiseSession, "before_commit", fail)
+    try:
+        answer = boss.post("/crm_tag/new", data={"name": "华东"})
+    finally:
+        event.remove(MortiseSession, "before_commit", fail)
+    assert answer.status_code == 409 and said(boss, app) is None
+    page = boss.get("/crm_tag/").text
+    assert "was made." not in page and "华东" not in page
