@@ -13,7 +13,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from core import numbering
-from core.context import Actor, acting, clock
+from core.context import Actor, acting, clock, today
 from core.db import db
 from core.errors import Invalid, Misbuilt
 from core.numbering import NumberRule, next_numbers, reset_of, seed_number_rules, write_number, wrong_pattern
@@ -222,7 +222,7 @@ def test_an_administrator_changes_a_rule_and_cannot_make_it_give_old_numbers(box
         records(NumberRule).edit(rule, {"pattern": "Z{yyyy}-{00000}", "next_number": given + 100, "reset": "never"})
         db.session.commit()
     with acts(boxes.admin):
-        assert next_numbers("test.changed", 1, "A{000}") == [f"Z{datetime.now():%Y}-{given + 100:05}"]
+        assert next_numbers("test.changed", 1, "A{000}") == [f"Z{today():%Y}-{given + 100:05}"]
         with pytest.raises(Invalid, match="not deleted"):
             records(NumberRule).delete(db.session.execute(select(NumberRule.id).limit(1)).scalar_one())
 

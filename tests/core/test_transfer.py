@@ -3,12 +3,13 @@
 import io
 import random
 import zipfile
-from datetime import UTC, datetime
+from datetime import datetime
 
 import pytest
 from sqlalchemy import func, select
 
 from core import records
+from core.context import today
 from core.db import db
 from core.errors import Broken, Refused
 from core.journal import batches, journal
@@ -283,7 +284,7 @@ def test_the_key_may_be_chosen(app, create, tmp_path):
 
 
 def test_a_number_that_came_with_a_file_is_passed_over_by_the_next_new_record(app, tmp_path):
-    year = datetime.now(UTC).year
+    year = today().year
     rows = [["name", "code"], *([f"c{n}", f"C{year}-{n:05d}"] for n in range(1, 701)), ["without", ""]]
     assert run_import("crm_client", write(tmp_path / "f.csv", rows)).created == 701
     assert records(model_of("crm_client")).create({"name": "by hand"}).code > f"C{year}-00700"

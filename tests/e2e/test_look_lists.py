@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import date
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -88,7 +89,7 @@ def _as_of(page: Any) -> None:
     page.click("summary:has(.ti-history)")
 
 
-TODAY = date.today().isoformat()
+TODAY = datetime.now(ZoneInfo("Asia/Shanghai")).date().isoformat()
 FILTER = '{"and":[{"field":"status","op":"in","value":["signed","dead"]},{"field":"name","op":"contains","value":"青山"}]}'
 STATES: dict[str, Callable[[Any], None]] = {
     "list": at("/crm_client/"), "list by name": at("/crm_client/?order=name"), "list empty": at("/core_team/"),
