@@ -60,8 +60,9 @@ class Browser(FlaskClient):
         self.form_token: str | None = None
 
     def open(self, *args: Any, form_token: bool = True, **kwargs: Any) -> TestResponse:
-        """Send one request."""
+        """Send one request. Its answer is read to the end and its files are closed, as a server does; ``buffered=False`` leaves that."""
         settle()
+        kwargs.setdefault("buffered", True)
         headers = {**self.headers, **({"X-CSRFToken": self.form_token} if form_token and self.form_token else {})}
         if headers:
             kwargs["headers"] = {**headers, **dict(kwargs.get("headers") or {})}
