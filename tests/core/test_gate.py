@@ -9,6 +9,7 @@ import time
 import pytest
 from flask import has_request_context
 from sqlalchemy import event, select, text
+from werkzeug.routing import Rule
 
 from core import addons
 from core.db import db
@@ -383,22 +384,19 @@ def answers(browser, url):
 
 
 class view:
-    """A page that lives as long as the block: ``with view(app, "GET", work) as url``."""
-
-    endpoint = "made_for_a_test"
+    """A page that lives as long as the block: ``with view(app, "GET", work) as url``. Afterwards the addresses are what they were."""
 
     def __init__(self, app, method, work):
-        self.app, self.method, self.work = app, method, work
+        self.app, self.method, self.work, self.kept = app, method, work, app.url_map
 
     def __enter__(self):
-        if self.endpoint not in self.app.view_functions:
-            self.app._got_first_request = False
-            self.app.add_url_rule("/made/for/a/test", self.endpoint, lambda: None, methods=["GET", "POST"])
-            self.app._got_first_request = True
-        self.app.view_functions[self.endpoint] = self.work
+        made = self.app.url_map_class()
+        made.converters = self.kept.converters
+        for rule in [*(one.empty() for one in self.kept.iter_rules()), Rule("/made/for/a/test", endpoint="made", methods=[self.method])]:
+            made.add(rule)
+        self.app.url_map, self.app.view_functions["made"] = made, self.work
         return "/made/for/a/test"
 
     def __exit__(self, *_exc):
-        self.app.view_functions[self.endpoint] = lambda: ("", 404)
-
-
+        self.app.url_map = self.kept
+        del self.app.view_functions["made"]
