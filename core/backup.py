@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -30,6 +31,8 @@ from core.locked_file import Locking
 FORMAT = 1
 EMPTY = frozenset({"core_session", "core_sign_in_attempt", "core_heartbeat", "core_answered_once"})
 """Tables whose rows stay out."""
+STORED = re.compile(r"[0-9a-f]{62}")
+"""How the store names content within its folder (`core.files.place`)."""
 CHUNK = 1000
 Went = Callable[[int, int], Any]
 """Told how much is done, of how much."""
@@ -216,7 +219,8 @@ def last_ids(connection: Connection) -> dict[str, int]:
 def _files(store: Path, made: _Writer) -> int:
     count = 0
     for folder in sorted(store.glob("[0-9a-f][0-9a-f]")):
-        for path in sorted(folder.iterdir()):
+        # What else lies there is no content of ours, such as what a restore that was killed has left half written.
+        for path in sorted(one for one in folder.iterdir() if STORED.fullmatch(one.name)):
             made.stream(f"files/{folder.name}/{path.name}", _pieces(path), stored=True)
             count += 1
     return count

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from core.backup import STORED
 from core.context import now
 from core.db import db
 from core.files import File, place, store_folder, store_lock
@@ -48,7 +49,10 @@ def _remove_unclaimed() -> None:
 
 def _remove_unused(folder: Path) -> None:
     """Remove content that no row names and no deletion of the last months could bring back by undo."""
-    found = {f"{folder.name}{one.name}": one for one in folder.iterdir() if _is_old(one)}
+    old = [one for one in folder.iterdir() if _is_old(one)]
+    for draft in [one for one in old if one.name.startswith(".") and one.name.endswith(".part")]:
+        draft.unlink(missing_ok=True)  # of a restore of an earlier version that was killed
+    found = {f"{folder.name}{one.name}": one for one in old if STORED.fullmatch(one.name)}
     if not found:
         return
     named = set(db.session.execute(select(File.__table__.c.hash).where(File.__table__.c.hash.startswith(folder.name))).scalars())

@@ -350,6 +350,9 @@ def set_last_id(connection: Connection, table: str, number: int) -> None:
 
 def _put_files(config: Config, source: zipfile.ZipFile, manifest: dict[str, Any]) -> None:
     """Files are named by their content, so those that are there already are the same; none is removed here."""
+    # Written where uploads are, which the night sweeps: what we leave when we are killed is no content of the store.
+    incoming = config.data / "files" / "incoming"
+    incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in manifest["sha256"]:
         if not name.startswith("files/"):
             continue
@@ -357,10 +360,12 @@ def _put_files(config: Config, source: zipfile.ZipFile, manifest: dict[str, Any]
         if not target.is_relative_to((config.data / "files").resolve()):
             raise Problem(_("The backup names a file outside of its folder (%(name)s); nothing was changed.", name=name))
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = target.with_name(f".{target.name}.part")
+        draft = incoming / f"restore-{os.getpid()}"
         with source.open(name) as stream, draft.open("wb") as copy:
             while piece := stream.read(1 << 20):
                 copy.write(piece)
+            copy.flush()
+            os.fsync(copy.fileno())
         os.replace(draft, target)
 
 

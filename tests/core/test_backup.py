@@ -164,3 +164,12 @@ def changed(source: Path, target: Path, member: str, change: Any) -> None:
             content = old.read(name) if name != member else change(old.read(name))
             if content is not None:
                 new_file.writestr(name, content)
+
+
+def test_what_a_killed_restore_has_left_in_the_store_is_in_no_backup(full: Installation, tmp_path: Path) -> None:
+    (stored,) = (one for one in (full.data / "files").rglob("*") if one.is_file() and one.read_bytes() == b"hello, backup")
+    (stored.parent / f".{stored.name}.part").write_bytes(b"hel")
+    full.must("backup", tmp_path / "after.zip")
+    assert "It is whole" in full.must("restore", "--check", tmp_path / "after.zip")
+    with zipfile.ZipFile(tmp_path / "after.zip") as source:
+        assert [one for one in source.namelist() if one.startswith("files/")] == [f"files/{stored.parent.name}/{stored.name}"]
