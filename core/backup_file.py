@@ -56,12 +56,15 @@ def opens(path: Path, passphrase: str = "") -> None:
         pass
 
 
-def inspect_backup(path: Path, passphrase: str = "", went: Went = lambda done, total: None) -> dict[str, Any]:
-    """The manifest of a backup that is whole and fits this code; raises `Problem` with the reason when it is not."""
+def inspect_backup(path: Path, passphrase: str = "", went: Went = lambda done, total: None, *, room: bool = True) -> dict[str, Any]:
+    """The manifest of a backup that is whole and fits this code; raises `Problem` with the reason when it is not.
+
+    Without ``room`` it is not asked whether the disk could take it unpacked: one that has just been made is read back, not restored.
+    """
     if not path.is_file():
         raise Problem(_("There is no file %(name)s.", name=path))
     with _told_in_words(path), opened(path, passphrase) as source:
-        _check_names(path, source)
+        _check_names(path, source, room)
         manifest = _manifest(path, source)
         _check_members(path, source, manifest, went)
     _check_migrations(path, manifest)
@@ -92,7 +95,7 @@ def _damaged(path: Path, name: str) -> NoReturn:
     raise Problem(_("%(file)s is damaged: %(part)s is missing in it. Nothing was changed.", file=path, part=name))
 
 
-def _check_names(path: Path, source: zipfile.ZipFile) -> None:
+def _check_names(path: Path, source: zipfile.ZipFile, room: bool) -> None:
     members = source.infolist()
     names = [one.filename for one in members]
     for name in names:
@@ -103,7 +106,7 @@ def _check_names(path: Path, source: zipfile.ZipFile) -> None:
     limits = {"manifest.json": LARGEST_MANIFEST, "secret-key": LARGEST_KEY}
     free = shutil.disk_usage(path.parent).free - SPARE
     size = sum(one.file_size for one in members)
-    if size > free or any(one.file_size > limits.get(one.filename, one.file_size) for one in members):
+    if (room and size > free) or any(one.file_size > limits.get(one.filename, one.file_size) for one in members):
         raise Problem(
             _(
                 "%(file)s would be %(size)s MB unpacked, and %(free)s MB are free on the disk. Nothing was changed.",

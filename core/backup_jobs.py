@@ -35,8 +35,8 @@ from core.state import core_state
 
 TABLE = "core_backup"
 """Under this name the journal tells of backups; there is no such table."""
-CHECK = "backup.check."
-"""Before the number of a job: under this name its passphrase waits, sealed."""
+ONCE, CHECK = "backup.once.", "backup.check."
+"""Before the number of a job that makes or checks a backup: under this name its passphrase waits, sealed."""
 HOLDS = ("tables", "migrations", "made_at", "version")
 """What is remembered of a manifest."""
 LATE = timedelta(hours=6)
@@ -83,8 +83,9 @@ def _guard(key: str | None) -> None:
 def ask_for_backup(passphrase: str = "") -> int:
     """Queue a backup; the passphrase waits sealed, not among the job's arguments. Returns the number of the job."""
     only_system_administrators()
-    number = make_backup.later(key="backup", locked=bool(passphrase))
-    keep_secret(f"backup.once.{actor().user_id}", passphrase or None)
+    # Each that is to be locked is a job of its own: joined with another, it would be written in the clear or with other words.
+    number = make_backup.later(key=None if passphrase else "backup", locked=bool(passphrase))
+    keep_secret(f"{ONCE}{number}", passphrase or None)
     return number
 
 
@@ -94,7 +95,9 @@ def make_backup(locked: bool = False) -> None:
 
     Only a system administrator can have queued it: `ask_for_backup` asks for that.
     """
-    name = f"backup.once.{actor().user_id}"
+    run = current_job()
+    assert run is not None
+    name = f"{ONCE}{run.id}"
     passphrase = (kept_secret(name) or "") if locked else ""
     if locked and not passphrase:
         raise Problem(_("The passphrase is not there any more; please ask for the backup once more."))
@@ -109,12 +112,13 @@ def _made(kind: str, passphrase: str) -> Path:
     db.session.commit()
     path = fresh_name(folder(config), kind, LOCKED if passphrase else ".zip")
     told = backup(config, path, passphrase=passphrase, went=lambda done, total: progress(done, total))
-    note(config, path, told)
     try:
-        note(config, path, inspect_backup(path, passphrase), checked=True)
+        manifest = inspect_backup(path, passphrase, room=False)
     except Problem:
-        path.rename(path.with_name(f".{path.name}.broken"))
+        # It would only fill the disk, one a night and attempt.
+        path.unlink()
         raise
+    note(config, path, manifest, checked=True)
     facts = {"file": path.name, "rows": told.rows, "locked": told.locked, "version": told.version}
     journal.write(TABLE, 0, "backup", {one: [None, value] for one, value in facts.items()})
     return path
@@ -196,7 +200,8 @@ def _set_state(name: str, moment: datetime) -> None:
 @job(every="5 minutes", system=True)
 def look_for_backups() -> None:
     """Queues the scheduled backup whose time has come, also one that was missed while nobody worked"""
-    forget_old_secrets(CHECK, now() - timedelta(days=1))
+    for prefix in (ONCE, CHECK):
+        forget_old_secrets(prefix, now() - timedelta(days=1))
     zone = zone_of(setting("firm.zone"))
     slot = due(now(), setting("backup.rhythm"), setting("backup.hour"), zone, begun())
     if slot is not None:
