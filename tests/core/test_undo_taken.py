@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sqlalchemy import select
@@ -88,3 +89,25 @@ def test_what_a_formula_makes_of_other_fields_is_no_change_of_somebody_else(app,
     shown = chief.post(f"/undo/{middle}", follow_redirects=True).text
     assert "1 record is as it was." in shown and "changed since" not in shown
     assert stands(name="custom") == [{names[0]: 1, names[1]: 4, "x_area": "4"}]
+
+
+@both_databases
+def test_the_trash_says_what_could_not_come_along(app, login_as, create, api_as):
+    chief, api = login_as("chief", level="administrator"), api_as("chief")
+    heads = [create("core_department", name=name).id for name in ("Firm", "Other")]
+    below = create("core_department", name="Shop", parent_id=heads[0]).id
+    for _door in ("screen", "api"):
+        assert api.delete(f"/api/v1/core_department/{heads[0]}").status_code == 200
+        assert api.put(f"/api/v1/core_department/{below}", json={"parent": heads[1]}).status_code == 200
+        (entry,) = api.get("/api/v1/_trash?model=core_department").json["result"]
+        wanted = "Department Shop · Parent: This was changed again since."
+        if _door == "screen":
+            shown = chief.post(f"/trash/{entry['row']}", follow_redirects=True).text
+            assert wanted in shown and 'data-toast="sticky"' in shown, "it does not pass before it is read"
+            # What was brought back can be taken back, as all else.
+            (undo_url,) = re.findall(r'class="m-toast .*?action="(/undo/\d+)"', shown)
+            assert chief.post(undo_url).status_code == 302 and stands("core_department", "name") == ["Other", "Shop"]
+            assert "is back" in chief.post(f"/trash/{entry['row']}", follow_redirects=True).text
+            assert api.put(f"/api/v1/core_department/{below}", json={"parent": heads[0]}).status_code == 200
+        else:
+            assert api.post(f"/api/v1/_trash/{entry['row']}").json["stayed"] == [wanted]
