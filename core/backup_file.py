@@ -17,12 +17,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from core.backup import FORMAT, Went
+from core.backup import FORMAT, MOVED_OUT, Went
 from core.errors import Problem
 from core.i18n import gettext as _
 from core.locked_file import MAGIC, Unlocked
 
-NAMES = re.compile(r"manifest\.json|secret-key|tables/[A-Za-z0-9_]{1,63}\.jsonl|files/[0-9a-f]{2}/[0-9a-f]{8,128}")
+NAMES = re.compile(
+    r"manifest\.json|secret-key|tables/[A-Za-z0-9_]{1,63}\.jsonl|files/[0-9a-f]{2}/[0-9a-f]{8,128}|journal/" + MOVED_OUT.pattern
+)
 LARGEST_MANIFEST = 256 * 2**20
 LARGEST_KEY = 4096
 SPARE = 64 * 2**20

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from core import journal
 from core.backup import backup, fresh_name
@@ -25,7 +25,7 @@ from core.errors import Problem, Refused
 from core.hooks import hook
 from core.i18n import gettext as _
 from core.i18n import lazy
-from core.jobs import cancelled, checkpoint, current_job, describe, job, leave_result, progress
+from core.jobs import cancelled, checkpoint, core_job, current_job, describe, job, leave_result, progress
 from core.notifications import Notification
 from core.people import MortiseUser
 from core.rules import rights
@@ -176,6 +176,14 @@ def _read_on(done: int, total: int, file: str) -> None:
     progress(100 * done // total if total else 100, 100, file)
     if cancelled():
         raise _Stopped
+
+
+def end_those_of_then() -> None:
+    """After a restore: a backup holds the job that was making it as one at work, which a runner would take over and do again."""
+    names = [one.name for one in (make_backup, check_backup, scheduled_backup)]
+    wanted = core_job.c.name.in_(names) & core_job.c.state.in_(["queued", "running"])
+    over = {"state": "cancelled", "due_at": None, "finished_at": now(), "cancel_asked": True}
+    db.session.execute(update(core_job).where(wanted).values(over))
 
 
 # -- by the schedule ------------------------------------------------------------------------------------------------------

@@ -58,7 +58,8 @@ def _remove_unused(folder: Path) -> None:
     named = set(db.session.execute(select(File.__table__.c.hash).where(File.__table__.c.hash.startswith(folder.name))).scalars())
     named |= kept_for_imports() | kept_for_mails()
     journal = JournalRow.__table__.c
-    since = now() - timedelta(days=setting("files.keep_deleted_days"))
+    # What comes back out of the trash comes back with its files.
+    since = now() - timedelta(days=max(setting("files.keep_deleted_days"), setting("trash.keep_days")))
     for content_hash in sorted(set(found) - named):
         # Only what a record had can come back with it; an upload that no record took is gone for good.
         of_a_record = journal.changes.contains('"model":')

@@ -349,15 +349,16 @@ def set_last_id(connection: Connection, table: str, number: int) -> None:
 
 
 def _put_files(config: Config, source: zipfile.ZipFile, manifest: dict[str, Any]) -> None:
-    """Files are named by their content, so those that are there already are the same; none is removed here."""
+    """Files are named by their content, parts of the journal by their second: what is there already is the same; none is removed."""
     # Written where uploads are, which the night sweeps: what we leave when we are killed is no content of the store.
     incoming = config.data / "files" / "incoming"
     incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in manifest["sha256"]:
-        if not name.startswith("files/"):
+        folder = name.partition("/")[0]
+        if folder not in ("files", "journal") or (folder == "journal" and (config.data / name).exists()):
             continue
         target = (config.data / name).resolve()
-        if not target.is_relative_to((config.data / "files").resolve()):
+        if not target.is_relative_to((config.data / folder).resolve()):
             raise Problem(_("The backup names a file outside of its folder (%(name)s); nothing was changed.", name=name))
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = incoming / f"restore-{os.getpid()}"
@@ -406,6 +407,7 @@ def put_key(config: Config, key: str) -> None:
 
 def _after(config: Config) -> None:
     """What is computed from rows: the search index, indexes of custom fields, what code asks for. A first password opens nothing now."""
+    from core.backup_jobs import end_those_of_then
     from core.context import Actor, acting, system
     from core.custom_jobs import ensure_indexes
     from core.first import seed
@@ -422,6 +424,7 @@ def _after(config: Config) -> None:
                 last = rebuild(db.session(), model, last)
                 db.session.commit()
         ensure_indexes()
+        end_those_of_then()
         bump()
         db.session.commit()
     seed(config)

@@ -20,6 +20,7 @@ from core.migrate import branches
 from core.testing import both_databases
 from tests.core.drafting import run
 from tests.core.installation import new
+from tests.core.test_backup import BOTH
 
 FIRST, SECOND = "correct horse battery", "another staple of words"
 
@@ -110,3 +111,22 @@ def test_nobody_waits_for_a_backup_on_the_command_line(tmp_path: Path) -> None:
                 seen += 1
     assert process.returncode == 0 and seen > 5
     assert house.ask("SELECT count(*) FROM core_journal WHERE verb = 'backup'") == [(1,)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_backup_that_is_restored_is_not_made_once_more(kind: str, tmp_path: Path) -> None:
+    house = new(kind, tmp_path, "again")
+    house.must("migrate", "--no-copy")
+    house.python("""
+from core.cli.house import house
+with house(title="Ask"):
+    from core.backup_jobs import ask_for_backup
+    ask_for_backup("correct horse battery")
+""")
+    house.must("jobs", "--once")
+    (path,) = (house.data / "backups").glob("backup-*.locked")
+    house.settings = {"MORTISE_BACKUP_PASSPHRASE": FIRST}
+    house.must("restore", "--yes", path)
+    made_by = "FROM core_job WHERE name LIKE '%make_backup'"
+    assert house.ask(f"SELECT state, due_at {made_by}") == [("cancelled", None)]

@@ -81,7 +81,7 @@ def test_newer_foreign_and_forged_files_are_refused_with_what_to_do(full: Instal
         changed(saved, tmp_path / name, "manifest.json", manifest(change))
         refused(full, tmp_path / name, *words)
 
-    with_manifest("format.zip", lambda one: one.update(format=2, version="9.9"), "newer Mortise (9.9)")
+    with_manifest("format.zip", lambda one: one.update(format=3, version="9.9"), "newer Mortise (9.9)")
     with_manifest("addon.zip", lambda one: one["migrations"].append("box_shelf_0001"), "addon box_shelf, which is not on disk")
     with_manifest("less.zip", lambda one: one.pop("columns"), "damaged")
     with_manifest("list.zip", lambda one: ["no", "object"], "damaged")

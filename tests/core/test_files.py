@@ -268,6 +268,11 @@ def test_clean_up_takes_what_nobody_needs_and_nothing_else(boxes):
     clock.advance(timedelta(days=2))
     assert clean()["unclaimed"] is False
     clock.advance(timedelta(days=400))
+    with acts(None, door="job"), system():
+        set_setting("trash.keep_days", 800)
+        db.session.commit()
+    assert clean()["deleted"], "as long as its record can be brought back"
+    clock.advance(timedelta(days=400))
     after = clean()
     clock.reset()
     assert after == {"kept": True, "deleted": False, "unclaimed": False, "stray": False, "fresh": True, "draft": False}
