@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -22,12 +23,16 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import JSON, Connection, Engine, MetaData, Table, func, inspect, select, text
+from sqlalchemy.exc import SAWarning
 
 from core.config import ROOT, Config
 from core.context import now
 from core.db import db
 from core.errors import Problem
 from core.locked_file import Locking
+
+# Indexes of custom fields are made anew after a restore; that nobody reads them off the tables is nothing to tell people.
+warnings.filterwarnings("ignore", "Skipped unsupported reflection of expression-based index", SAWarning)
 
 FORMAT = 2
 """1 has no parts that were moved out of the journal, and is written where there are none."""

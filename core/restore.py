@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, inspect, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from core.backup import EMPTY, Went, backup, data_tables, fresh_name
@@ -267,7 +268,7 @@ def _load(connection: Connection, source: zipfile.ZipFile, table: Table, columns
     if None in readers:
         raise Problem(_("The backup’s table %(name)s has columns that no migration here makes; nothing was changed.", name=table.name))
     number, rows = 0, []
-    with source.open(f"tables/{table.name}.jsonl") as stream:
+    with _row_by_row(table.name), source.open(f"tables/{table.name}.jsonl") as stream:
         while line := stream.readline(LONGEST_LINE):
             values = json.loads(line)
             rows.append({name: None if value is None else read(value) for name, read, value in zip(columns, readers, values, strict=True)})  # type: ignore[misc]
@@ -276,15 +277,26 @@ def _load(connection: Connection, source: zipfile.ZipFile, table: Table, columns
                 connection.execute(table.insert(), rows)
                 told.more(len(rows))
                 rows = []
-    if rows:
-        connection.execute(table.insert(), rows)
-        told.more(len(rows))
+        if rows:
+            connection.execute(table.insert(), rows)
+            told.more(len(rows))
     if number != count:
         sentence = _(
             "The backup should have %(wanted)s rows of %(name)s, but has %(found)s; nothing was changed.",
             wanted=count, name=table.name, found=number,
         )  # fmt: skip
         raise Problem(sentence)
+
+
+@contextmanager
+def _row_by_row(name: str) -> Iterator[None]:
+    """Rows that read as none, or that this database does not take, are told with the table that they are of."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, DBAPIError) as problem:
+        why = (str(getattr(problem, "orig", problem)).strip().splitlines() or [type(problem).__name__])[0][:200]
+        sentence = _("The backup’s table %(name)s holds a row that cannot be put back (%(why)s); nothing was changed.", name=name, why=why)
+        raise Problem(sentence) from problem
 
 
 def _reader(kind: Any) -> Callable[[Any], Any]:
