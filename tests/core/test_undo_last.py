@@ -95,3 +95,18 @@ def test_ctrl_z_works_outside_fields_alone(page: Any) -> None:
     with page.expect_navigation():
         page.keyboard.press("Control+Shift+z")
     assert names() == ["华东"]
+    # What is typed into another form and not sent would be lost with the page.
+    page.goto("/settings/firm")
+    field = page.locator("main form[method=post] input.form-control").first
+    field.fill("typed, not sent")
+    field.evaluate("() => { window.same = true }")
+    page.locator("h1").first.click()
+    page.keyboard.press("Control+z")
+    page.wait_for_timeout(700)
+    # (The browser itself may take back a piece of what was typed.)
+    assert names() == ["华东"] and page.evaluate("() => window.same")
+    field.evaluate("field => { field.value = field.defaultValue }")
+    page.locator("h1").first.click()
+    with page.expect_navigation():
+        page.keyboard.press("Control+z")
+    assert names() == []
