@@ -58,18 +58,28 @@ def opens(path: Path, passphrase: str = "") -> None:
         pass
 
 
-def inspect_backup(path: Path, passphrase: str = "", went: Went = lambda done, total: None, *, room: bool = True) -> dict[str, Any]:
-    """The manifest of a backup that is whole and fits this code; raises `Problem` with the reason when it is not.
-
-    Without ``room`` it is not asked whether the disk could take it unpacked: one that has just been made is read back, not restored.
-    """
+def inspect_backup(path: Path, passphrase: str = "", went: Went = lambda done, total: None) -> dict[str, Any]:
+    """The manifest of a backup that is whole and fits this code; raises `Problem` with the reason when it is not."""
     if not path.is_file():
         raise Problem(_("There is no file %(name)s.", name=path))
+    manifest = _read_whole(path, passphrase, went, room=True)
+    _check_migrations(path, manifest)
+    return manifest
+
+
+def read_back(path: Path, passphrase: str = "") -> dict[str, Any]:
+    """The manifest of a backup that has just been made, if it is whole; raises `Problem` when it is not.
+
+    Whether the disk could take it unpacked, and whether all its addons are on disk, is asked by whoever wants to restore it.
+    """
+    return _read_whole(path, passphrase, lambda done, total: None, room=False)
+
+
+def _read_whole(path: Path, passphrase: str, went: Went, room: bool) -> dict[str, Any]:
     with _told_in_words(path), opened(path, passphrase) as source:
         _check_names(path, source, room)
         manifest = _manifest(path, source)
         _check_members(path, source, manifest, went)
-    _check_migrations(path, manifest)
     return manifest
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import select, update
 from core import journal
 from core.backup import backup, fresh_name
 from core.backup_copies import PASSPHRASE
-from core.backup_file import inspect_backup, opens
+from core.backup_file import inspect_backup, opens, read_back
 from core.backup_list import LOCKED, Kept, backups, find, folder, note, remove
 from core.backup_plan import RHYTHMS, due, to_remove
 from core.config import Config
@@ -113,7 +113,7 @@ def _made(kind: str, passphrase: str) -> Path:
     path = fresh_name(folder(config), kind, LOCKED if passphrase else ".zip")
     told = backup(config, path, passphrase=passphrase, went=lambda done, total: progress(done, total))
     try:
-        manifest = inspect_backup(path, passphrase, room=False)
+        manifest = read_back(path, passphrase)
     except Problem:
         # It would only fill the disk, one a night and attempt.
         path.unlink()

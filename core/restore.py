@@ -24,7 +24,7 @@ from sqlalchemy.pool import NullPool
 from core.backup import EMPTY, Went, backup, data_tables, fresh_name
 from core.backup_copies import PASSPHRASE, remove_old_copies
 from core.backup_copies import told as lies
-from core.backup_file import inspect_backup, opened
+from core.backup_file import inspect_backup, opened, read_back
 from core.config import Config
 from core.db import db
 from core.errors import Problem
@@ -96,7 +96,9 @@ def _copy(config: Config, went: Went) -> Path:
         passphrase = kept_secret(PASSPHRASE) if inspect(db.engine).has_table(table.name) else None
         db.remove()
         path = fresh_name(config.data / "backups", "before-restore", LOCKED if passphrase else ".zip")
-        note(config, path, backup(config, path, passphrase=passphrase or "", went=went))
+        backup(config, path, passphrase=passphrase or "", went=went)
+        # Whoever needs it has nothing else.
+        note(config, path, read_back(path, passphrase or ""), checked=True)
         db.remove()
     return path
 

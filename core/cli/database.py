@@ -134,7 +134,7 @@ def without_tables() -> list[str]:
 
 def _backup(chosen: Any) -> int:
     from core.backup import backup, fresh_name
-    from core.backup_file import inspect_backup
+    from core.backup_file import read_back
     from core.backup_list import LOCKED, note
     from core.cli.house import house
     from core.db import db
@@ -146,7 +146,7 @@ def _backup(chosen: Any) -> int:
         path = chosen.file or fresh_name(config.data / "backups", "backup", LOCKED if chosen.encrypt else ".zip")
         passphrase = _passphrase(config, twice=True) if chosen.encrypt else ""
         told = backup(config, path, passphrase=passphrase)
-        note(config, path, inspect_backup(path, passphrase, room=False), checked=True)
+        note(config, path, read_back(path, passphrase), checked=True)
         write("core_backup", 0, "backup", {"file": [None, path.name], "rows": [None, told.rows]})
     locked = ", locked with the passphrase" if told.locked else ""
     print(f"{path}: {told.rows} rows of {told.tables} tables, {told.files} files, {told.size / 1_000_000:.1f} MB{locked}.")

@@ -21,6 +21,7 @@ from core.testing import both_databases
 from tests.core.drafting import run
 from tests.core.installation import new
 from tests.core.test_backup import BOTH
+from tests.core.test_migrate import SHELF
 
 FIRST, SECOND = "correct horse battery", "another staple of words"
 
@@ -85,7 +86,7 @@ def test_a_backup_that_would_not_fit_unpacked_is_a_backup_and_one_that_is_broken
     def damaged(*_given: Any, **_more: Any) -> Any:
         raise Problem("It is damaged.")
 
-    monkeypatch.setattr("core.backup_jobs.inspect_backup", damaged)
+    monkeypatch.setattr("core.backup_jobs.read_back", damaged)
     chief.post("/backups/make", data={"passphrase": "", "again": ""})
     work()
     assert made(app) == []
@@ -130,3 +131,26 @@ with house(title="Ask"):
     house.must("restore", "--yes", path)
     made_by = "FROM core_job WHERE name LIKE '%make_backup'"
     assert house.ask(f"SELECT state, due_at {made_by}") == [("cancelled", None)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", BOTH)
+def test_the_data_of_an_addon_whose_folder_is_gone_are_saved_all_the_same(kind: str, tmp_path: Path) -> None:
+    house = new(kind, tmp_path, "gone")
+    house.must("migrate", "--no-copy")
+    house.addon("box_shelf", SHELF)
+    house.must("migrate", "--make", "box_shelf")
+    house.must("migrate", "--no-copy")
+    with house.database() as connection:
+        connection.exec_driver_sql("INSERT INTO box_shelf (name, version, custom) VALUES ('Oak', 1, '{}')")
+    (house.addons / "box_shelf").rename(tmp_path / "elsewhere")
+    house.must("backup", tmp_path / "typed.zip")
+    house.python("from core.cli.house import house\nwith house():\n    from core.backup_jobs import ask_for_backup\n    ask_for_backup()")
+    house.must("jobs", "--once")
+    (made_by_job,) = (house.data / "backups").glob("backup-*.zip")
+    for one in (tmp_path / "typed.zip", made_by_job):
+        # What it needs is said by its restore, and then it is all there.
+        assert "addon box_shelf, which is not on disk" in house.run("restore", "--check", one).err
+    (tmp_path / "elsewhere").rename(house.addons / "box_shelf")
+    house.must("restore", "--yes", made_by_job)
+    assert house.ask("SELECT name FROM box_shelf") == [("Oak",)]
