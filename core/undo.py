@@ -85,7 +85,7 @@ def last_own(again: bool = False) -> int | None:
     """
     found = select(batches.c.id, batches.c.undoes).where(
         batches.c.user_id == actor().user_id, batches.c.at >= now() - OWN_UNDO, batches.c.undone_by.is_(None),
-        batches.c.door.in_(("screen", "job")),
+        batches.c.door.in_(("screen", "job", "import")),
         exists().where(journal.c.batch_id == batches.c.id, journal.c.verb.in_(("create", "edit", "delete"))),
     )  # fmt: skip
     if not again:

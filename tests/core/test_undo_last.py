@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy import select
 from core.db import db
 from core.model import model_of
 from core.testing import both_databases, settle
+from tests.core.drafting import work
 
 
 def names():
@@ -75,6 +77,19 @@ def test_what_was_changed_since_is_told_and_stays(app, login_as, create):
     db.session.rollback()
     assert db.session.get(type(client), client.id, populate_existing=True).name == "High Hills"
     assert "changed since" in text
+
+
+@both_databases
+def test_an_import_is_what_one_did_last_too(app, login_as, acting_as):
+    boss = login_as("boss", level="administrator")
+    boss.post("/crm_tag/new", data={"name": "华东"})
+    upload = {"file": (io.BytesIO("name\n华南\n华北\n".encode()), "tags.csv")}
+    draft = boss.post("/crm_tag/_import", data=upload).location
+    work()
+    assert boss.post(f"{draft}/run").status_code == 302
+    work()
+    assert names() == sorted(["华东", "华北", "华南"])
+    assert "2 records are as they were." in back(boss) and names() == ["华东"]
 
 
 @pytest.mark.browser
