@@ -1,4 +1,5 @@
-"""Everything of an installation in one file: tables as JSON lines, files, the key, and a manifest with a checksum of each.
+"""Everything of an installation in one file: tables as JSON lines, files, what was moved out of the journal, the key, and a manifest with
+a checksum of each.
 
 The file fits SQLite and PostgreSQL alike. Left out is what can be made again or must not come back: the search index,
 sessions, counters of failed sign-ins, heartbeats. Settings of the environment belong to the machine and stay there.
@@ -10,6 +11,8 @@ import base64
 import hashlib
 import json
 import os
+import re
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -20,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import JSON, Connection, Engine, MetaData, Table, func, inspect, select, text
+from sqlalchemy.exc import SAWarning
 
 from core.config import ROOT, Config
 from core.context import now
@@ -27,9 +31,17 @@ from core.db import db
 from core.errors import Problem
 from core.locked_file import Locking
 
-FORMAT = 1
+# Indexes of custom fields are made anew after a restore; that nobody reads them off the tables is nothing to tell people.
+warnings.filterwarnings("ignore", "Skipped unsupported reflection of expression-based index", SAWarning)
+
+FORMAT = 2
+"""1 has no parts that were moved out of the journal, and is written where there are none."""
 EMPTY = frozenset({"core_session", "core_sign_in_attempt", "core_heartbeat", "core_answered_once"})
 """Tables whose rows stay out."""
+STORED = re.compile(r"[0-9a-f]{62}")
+"""How the store names content within its folder (`core.files.place`)."""
+MOVED_OUT = re.compile(r"journal-before-[0-9-]{1,40}\.jsonl\.gz")
+"""How a part that was moved out of the journal is named (`core.journal_jobs.archive_name`)."""
 CHUNK = 1000
 Went = Callable[[int, int], Any]
 """Told how much is done, of how much."""
@@ -79,11 +91,12 @@ def write_backup(
                 with _moment(engine) as connection:
                     facts = _tables(connection, made, went)
                 count = _files(store, made) if store else 0
+            moved = _moved_out(config.data / "journal", made) if config and files else 0
             if config and (config.data / "secret-key").exists():
                 made.put("secret-key", (config.data / "secret-key").read_bytes())
             manifest = {
-                "format": FORMAT, "version": (ROOT / "VERSION").read_text().strip(), "made_at": f"{now():%Y-%m-%d %H:%M:%S} UTC",
-                "database": engine.dialect.name, **facts, "files": count, "sha256": made.sums,
+                "format": FORMAT if moved else 1, "version": (ROOT / "VERSION").read_text().strip(),
+                "made_at": f"{now():%Y-%m-%d %H:%M:%S} UTC", "database": engine.dialect.name, **facts, "files": count, "sha256": made.sums,
             }  # fmt: skip
             target.writestr("manifest.json", json.dumps(manifest, ensure_ascii=False, indent=1))
         with draft.open("rb") as whole:
@@ -216,10 +229,19 @@ def last_ids(connection: Connection) -> dict[str, int]:
 def _files(store: Path, made: _Writer) -> int:
     count = 0
     for folder in sorted(store.glob("[0-9a-f][0-9a-f]")):
-        for path in sorted(folder.iterdir()):
+        # What else lies there is no content of ours, such as what a restore that was killed has left half written.
+        for path in sorted(one for one in folder.iterdir() if STORED.fullmatch(one.name)):
             made.stream(f"files/{folder.name}/{path.name}", _pieces(path), stored=True)
             count += 1
     return count
+
+
+def _moved_out(folder: Path, made: _Writer) -> int:
+    """What is written after the rows are read is of entries that are in the backup, too."""
+    parts = sorted(one for one in folder.iterdir() if MOVED_OUT.fullmatch(one.name)) if folder.is_dir() else []
+    for path in parts:
+        made.stream(f"journal/{path.name}", _pieces(path), stored=True)
+    return len(parts)
 
 
 def _pieces(path: Path) -> Iterator[bytes]:

@@ -17,12 +17,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from core.backup import FORMAT, Went
+from core.backup import FORMAT, MOVED_OUT, Went
 from core.errors import Problem
 from core.i18n import gettext as _
 from core.locked_file import MAGIC, Unlocked
 
-NAMES = re.compile(r"manifest\.json|secret-key|tables/[A-Za-z0-9_]{1,63}\.jsonl|files/[0-9a-f]{2}/[0-9a-f]{8,128}")
+NAMES = re.compile(
+    r"manifest\.json|secret-key|tables/[A-Za-z0-9_]{1,63}\.jsonl|files/[0-9a-f]{2}/[0-9a-f]{8,128}|journal/" + MOVED_OUT.pattern
+)
 LARGEST_MANIFEST = 256 * 2**20
 LARGEST_KEY = 4096
 SPARE = 64 * 2**20
@@ -60,11 +62,24 @@ def inspect_backup(path: Path, passphrase: str = "", went: Went = lambda done, t
     """The manifest of a backup that is whole and fits this code; raises `Problem` with the reason when it is not."""
     if not path.is_file():
         raise Problem(_("There is no file %(name)s.", name=path))
+    manifest = _read_whole(path, passphrase, went, room=True)
+    _check_migrations(path, manifest)
+    return manifest
+
+
+def read_back(path: Path, passphrase: str = "") -> dict[str, Any]:
+    """The manifest of a backup that has just been made, if it is whole; raises `Problem` when it is not.
+
+    Whether the disk could take it unpacked, and whether all its addons are on disk, is asked by whoever wants to restore it.
+    """
+    return _read_whole(path, passphrase, lambda done, total: None, room=False)
+
+
+def _read_whole(path: Path, passphrase: str, went: Went, room: bool) -> dict[str, Any]:
     with _told_in_words(path), opened(path, passphrase) as source:
-        _check_names(path, source)
+        _check_names(path, source, room)
         manifest = _manifest(path, source)
         _check_members(path, source, manifest, went)
-    _check_migrations(path, manifest)
     return manifest
 
 
@@ -92,7 +107,7 @@ def _damaged(path: Path, name: str) -> NoReturn:
     raise Problem(_("%(file)s is damaged: %(part)s is missing in it. Nothing was changed.", file=path, part=name))
 
 
-def _check_names(path: Path, source: zipfile.ZipFile) -> None:
+def _check_names(path: Path, source: zipfile.ZipFile, room: bool) -> None:
     members = source.infolist()
     names = [one.filename for one in members]
     for name in names:
@@ -103,7 +118,7 @@ def _check_names(path: Path, source: zipfile.ZipFile) -> None:
     limits = {"manifest.json": LARGEST_MANIFEST, "secret-key": LARGEST_KEY}
     free = shutil.disk_usage(path.parent).free - SPARE
     size = sum(one.file_size for one in members)
-    if size > free or any(one.file_size > limits.get(one.filename, one.file_size) for one in members):
+    if (room and size > free) or any(one.file_size > limits.get(one.filename, one.file_size) for one in members):
         raise Problem(
             _(
                 "%(file)s would be %(size)s MB unpacked, and %(free)s MB are free on the disk. Nothing was changed.",

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from core import journal
 from core.backup import backup, fresh_name
 from core.backup_copies import PASSPHRASE
-from core.backup_file import inspect_backup, opens
+from core.backup_file import inspect_backup, opens, read_back
 from core.backup_list import LOCKED, Kept, backups, find, folder, note, remove
 from core.backup_plan import RHYTHMS, due, to_remove
 from core.config import Config
@@ -25,7 +25,7 @@ from core.errors import Problem, Refused
 from core.hooks import hook
 from core.i18n import gettext as _
 from core.i18n import lazy
-from core.jobs import cancelled, checkpoint, current_job, describe, job, leave_result, progress
+from core.jobs import cancelled, checkpoint, core_job, current_job, describe, job, leave_result, progress
 from core.notifications import Notification
 from core.people import MortiseUser
 from core.rules import rights
@@ -35,8 +35,8 @@ from core.state import core_state
 
 TABLE = "core_backup"
 """Under this name the journal tells of backups; there is no such table."""
-CHECK = "backup.check."
-"""Before the number of a job: under this name its passphrase waits, sealed."""
+ONCE, CHECK = "backup.once.", "backup.check."
+"""Before the number of a job that makes or checks a backup: under this name its passphrase waits, sealed."""
 HOLDS = ("tables", "migrations", "made_at", "version")
 """What is remembered of a manifest."""
 LATE = timedelta(hours=6)
@@ -83,8 +83,9 @@ def _guard(key: str | None) -> None:
 def ask_for_backup(passphrase: str = "") -> int:
     """Queue a backup; the passphrase waits sealed, not among the job's arguments. Returns the number of the job."""
     only_system_administrators()
-    number = make_backup.later(key="backup", locked=bool(passphrase))
-    keep_secret(f"backup.once.{actor().user_id}", passphrase or None)
+    # Each that is to be locked is a job of its own: joined with another, it would be written in the clear or with other words.
+    number = make_backup.later(key=None if passphrase else "backup", locked=bool(passphrase))
+    keep_secret(f"{ONCE}{number}", passphrase or None)
     return number
 
 
@@ -94,7 +95,9 @@ def make_backup(locked: bool = False) -> None:
 
     Only a system administrator can have queued it: `ask_for_backup` asks for that.
     """
-    name = f"backup.once.{actor().user_id}"
+    run = current_job()
+    assert run is not None
+    name = f"{ONCE}{run.id}"
     passphrase = (kept_secret(name) or "") if locked else ""
     if locked and not passphrase:
         raise Problem(_("The passphrase is not there any more; please ask for the backup once more."))
@@ -109,12 +112,13 @@ def _made(kind: str, passphrase: str) -> Path:
     db.session.commit()
     path = fresh_name(folder(config), kind, LOCKED if passphrase else ".zip")
     told = backup(config, path, passphrase=passphrase, went=lambda done, total: progress(done, total))
-    note(config, path, told)
     try:
-        note(config, path, inspect_backup(path, passphrase), checked=True)
+        manifest = read_back(path, passphrase)
     except Problem:
-        path.rename(path.with_name(f".{path.name}.broken"))
+        # It would only fill the disk, one a night and attempt.
+        path.unlink()
         raise
+    note(config, path, manifest, checked=True)
     facts = {"file": path.name, "rows": told.rows, "locked": told.locked, "version": told.version}
     journal.write(TABLE, 0, "backup", {one: [None, value] for one, value in facts.items()})
     return path
@@ -174,6 +178,14 @@ def _read_on(done: int, total: int, file: str) -> None:
         raise _Stopped
 
 
+def end_those_of_then() -> None:
+    """After a restore: a backup holds the job that was making it as one at work, which a runner would take over and do again."""
+    names = [one.name for one in (make_backup, check_backup, scheduled_backup)]
+    wanted = core_job.c.name.in_(names) & core_job.c.state.in_(["queued", "running"])
+    over = {"state": "cancelled", "due_at": None, "finished_at": now(), "cancel_asked": True}
+    db.session.execute(update(core_job).where(wanted).values(over))
+
+
 # -- by the schedule ------------------------------------------------------------------------------------------------------
 
 
@@ -196,7 +208,8 @@ def _set_state(name: str, moment: datetime) -> None:
 @job(every="5 minutes", system=True)
 def look_for_backups() -> None:
     """Queues the scheduled backup whose time has come, also one that was missed while nobody worked"""
-    forget_old_secrets(CHECK, now() - timedelta(days=1))
+    for prefix in (ONCE, CHECK):
+        forget_old_secrets(prefix, now() - timedelta(days=1))
     zone = zone_of(setting("firm.zone"))
     slot = due(now(), setting("backup.rhythm"), setting("backup.hour"), zone, begun())
     if slot is not None:

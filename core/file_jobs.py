@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from core.backup import STORED
 from core.context import now
 from core.db import db
 from core.files import File, place, store_folder, store_lock
@@ -48,13 +49,17 @@ def _remove_unclaimed() -> None:
 
 def _remove_unused(folder: Path) -> None:
     """Remove content that no row names and no deletion of the last months could bring back by undo."""
-    found = {f"{folder.name}{one.name}": one for one in folder.iterdir() if _is_old(one)}
+    old = [one for one in folder.iterdir() if _is_old(one)]
+    for draft in [one for one in old if one.name.startswith(".") and one.name.endswith(".part")]:
+        draft.unlink(missing_ok=True)  # of a restore of an earlier version that was killed
+    found = {f"{folder.name}{one.name}": one for one in old if STORED.fullmatch(one.name)}
     if not found:
         return
     named = set(db.session.execute(select(File.__table__.c.hash).where(File.__table__.c.hash.startswith(folder.name))).scalars())
     named |= kept_for_imports() | kept_for_mails()
     journal = JournalRow.__table__.c
-    since = now() - timedelta(days=setting("files.keep_deleted_days"))
+    # What comes back out of the trash comes back with its files.
+    since = now() - timedelta(days=max(setting("files.keep_deleted_days"), setting("trash.keep_days")))
     for content_hash in sorted(set(found) - named):
         # Only what a record had can come back with it; an upload that no record took is gone for good.
         of_a_record = journal.changes.contains('"model":')

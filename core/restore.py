@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, inspect, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from core.backup import EMPTY, Went, backup, data_tables, fresh_name
 from core.backup_copies import PASSPHRASE, remove_old_copies
 from core.backup_copies import told as lies
-from core.backup_file import inspect_backup, opened
+from core.backup_file import inspect_backup, opened, read_back
 from core.config import Config
 from core.db import db
 from core.errors import Problem
@@ -95,7 +96,9 @@ def _copy(config: Config, went: Went) -> Path:
         passphrase = kept_secret(PASSPHRASE) if inspect(db.engine).has_table(table.name) else None
         db.remove()
         path = fresh_name(config.data / "backups", "before-restore", LOCKED if passphrase else ".zip")
-        note(config, path, backup(config, path, passphrase=passphrase or "", went=went))
+        backup(config, path, passphrase=passphrase or "", went=went)
+        # Whoever needs it has nothing else.
+        note(config, path, read_back(path, passphrase or ""), checked=True)
         db.remove()
     return path
 
@@ -267,7 +270,7 @@ def _load(connection: Connection, source: zipfile.ZipFile, table: Table, columns
     if None in readers:
         raise Problem(_("The backup’s table %(name)s has columns that no migration here makes; nothing was changed.", name=table.name))
     number, rows = 0, []
-    with source.open(f"tables/{table.name}.jsonl") as stream:
+    with _row_by_row(table.name), source.open(f"tables/{table.name}.jsonl") as stream:
         while line := stream.readline(LONGEST_LINE):
             values = json.loads(line)
             rows.append({name: None if value is None else read(value) for name, read, value in zip(columns, readers, values, strict=True)})  # type: ignore[misc]
@@ -276,15 +279,26 @@ def _load(connection: Connection, source: zipfile.ZipFile, table: Table, columns
                 connection.execute(table.insert(), rows)
                 told.more(len(rows))
                 rows = []
-    if rows:
-        connection.execute(table.insert(), rows)
-        told.more(len(rows))
+        if rows:
+            connection.execute(table.insert(), rows)
+            told.more(len(rows))
     if number != count:
         sentence = _(
             "The backup should have %(wanted)s rows of %(name)s, but has %(found)s; nothing was changed.",
             wanted=count, name=table.name, found=number,
         )  # fmt: skip
         raise Problem(sentence)
+
+
+@contextmanager
+def _row_by_row(name: str) -> Iterator[None]:
+    """Rows that read as none, or that this database does not take, are told with the table that they are of."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, DBAPIError) as problem:
+        why = (str(getattr(problem, "orig", problem)).strip().splitlines() or [type(problem).__name__])[0][:200]
+        sentence = _("The backup’s table %(name)s holds a row that cannot be put back (%(why)s); nothing was changed.", name=name, why=why)
+        raise Problem(sentence) from problem
 
 
 def _reader(kind: Any) -> Callable[[Any], Any]:
@@ -349,18 +363,24 @@ def set_last_id(connection: Connection, table: str, number: int) -> None:
 
 
 def _put_files(config: Config, source: zipfile.ZipFile, manifest: dict[str, Any]) -> None:
-    """Files are named by their content, so those that are there already are the same; none is removed here."""
+    """Files are named by their content, parts of the journal by their second: what is there already is the same; none is removed."""
+    # Written where uploads are, which the night sweeps: what we leave when we are killed is no content of the store.
+    incoming = config.data / "files" / "incoming"
+    incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in manifest["sha256"]:
-        if not name.startswith("files/"):
+        folder = name.partition("/")[0]
+        if folder not in ("files", "journal") or (folder == "journal" and (config.data / name).exists()):
             continue
         target = (config.data / name).resolve()
-        if not target.is_relative_to((config.data / "files").resolve()):
+        if not target.is_relative_to((config.data / folder).resolve()):
             raise Problem(_("The backup names a file outside of its folder (%(name)s); nothing was changed.", name=name))
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = target.with_name(f".{target.name}.part")
+        draft = incoming / f"restore-{os.getpid()}"
         with source.open(name) as stream, draft.open("wb") as copy:
             while piece := stream.read(1 << 20):
                 copy.write(piece)
+            copy.flush()
+            os.fsync(copy.fileno())
         os.replace(draft, target)
 
 
@@ -401,6 +421,7 @@ def put_key(config: Config, key: str) -> None:
 
 def _after(config: Config) -> None:
     """What is computed from rows: the search index, indexes of custom fields, what code asks for. A first password opens nothing now."""
+    from core.backup_jobs import end_those_of_then
     from core.context import Actor, acting, system
     from core.custom_jobs import ensure_indexes
     from core.first import seed
@@ -417,6 +438,7 @@ def _after(config: Config) -> None:
                 last = rebuild(db.session(), model, last)
                 db.session.commit()
         ensure_indexes()
+        end_those_of_then()
         bump()
         db.session.commit()
     seed(config)

@@ -17,13 +17,13 @@ from core.context import actor, now
 from core.db import db
 from core.errors import Asleep, Conflict, Missing, Refused
 from core.i18n import gettext as _
-from core.journal import batch, journal
+from core.journal import batch, batch_id, journal
 from core.journal_erase import empty_rows
 from core.model import links_to, model_label, models, part_of
 from core.past import from_snapshot, parts_of
 from core.rules import may, rights
 from core.settings import declare_setting, number_between, setting
-from core.undo import take_back
+from core.undo import Clash, take_back
 
 CHUNK = 500
 ALONG = ("core_share", "core_file")
@@ -131,9 +131,10 @@ def _title(model: Any, row: Any) -> str:
     return str(values.get(model.title_field) or f"#{row.record_id}") if seen else f"#{row.record_id}"
 
 
-def restore(number: int) -> Any:
+def restore(number: int, stayed: list[Clash] | None = None) -> Any:
     """Bring back what the journal's row ``number`` has deleted, with all that went along; returns the record. Never commits.
 
+    What of it could not come back, or points elsewhere by now, is added to ``stayed``.
     Raises `Missing`, `Refused` for who may not make such records, `Conflict` when it is there again, emptied, or something that it
     needs is gone.
     """
@@ -156,11 +157,17 @@ def restore(number: int) -> Any:
         raise Conflict(_("This is there again already."))
     with batch(_("Brought back: %(title)s", title=_title(model, row))):
         clashes = take_back(_along(row))
-    if any(one.model == row.model and one.record_id == row.record_id for one in clashes):
-        raise Conflict(_("This cannot come back: %(reason)s", reason=clashes[0].sentence))
+        made_by = batch_id()
+    for one in clashes:
+        if one.model == row.model and one.record_id == row.record_id:
+            raise Conflict(_("This cannot come back: %(reason)s", reason=one.sentence))
+    if stayed is not None:
+        stayed += clashes
     found = db.session.execute(select(model).where(model.id == row.record_id)).scalars().first()
     if found is None and not actor().system:
         raise Refused(_("This would be out of your reach, so it was not brought back. Please ask an administrator."))
+    # The page that follows offers to take it back.
+    actor().memo.setdefault("batch_id", made_by)
     return found
 
 

@@ -17,10 +17,11 @@ from core.deletion import along
 from core.errors import Conflict, Missing, Refused
 from core.i18n import gettext as _
 from core.journal import batches, journal
-from core.model import models
+from core.model import fields_of, models
 from core.people import ADMINISTRATORS
 from core.prepare import flush
 from core.rules import Verdict, rights
+from core.unique import taken
 from core.verdicts import Fact
 
 OWN_UNDO = timedelta(minutes=15)
@@ -84,7 +85,7 @@ def last_own(again: bool = False) -> int | None:
     """
     found = select(batches.c.id, batches.c.undoes).where(
         batches.c.user_id == actor().user_id, batches.c.at >= now() - OWN_UNDO, batches.c.undone_by.is_(None),
-        batches.c.door.in_(("screen", "job")),
+        batches.c.door.in_(("screen", "job", "import")),
         exists().where(journal.c.batch_id == batches.c.id, journal.c.verb.in_(("create", "edit", "delete"))),
     )  # fmt: skip
     if not again:
@@ -171,6 +172,11 @@ class _Work:
     def __init__(self, batch_id: int, result: Undone) -> None:
         self.batch_id = batch_id
         self.result = result
+        self.later: list[Any] = []
+        """Rows whose unique values another record has, which may go yet with what the batch made."""
+        self.held: set[tuple[str, int, str]] = set()
+        """(table, id, field) of values that wait so, and with them what the batch had made of them before."""
+        self.again = False
 
     def run(self, rows: list[Any]) -> None:
         known = [row for row in rows if row.model in models()]
@@ -181,8 +187,31 @@ class _Work:
                 self.clash(row, "", _("What this was before has been erased from the journal."))
         known = [row for row in known if row.digest is None or row.verb == "create"]
         self.bring_back([row for row in known if row.verb == "delete"])
-        self.set_back([row for row in known if row.verb == "edit"])
+        self.set_back([(row, json.loads(row.changes)) for row in known if row.verb == "edit"])
         self.take_away([row for row in known if row.verb == "create"])
+        if self.later:
+            self.again = True
+            self.bring_back([row for row in self.later if row.verb == "delete"])
+            self.set_back(self.held_steps())
+
+    def held_steps(self) -> list[tuple[Any, dict[str, Any]]]:
+        """What waits of edits, several steps of one field as one: (the newest row, its changes) a record."""
+        found: dict[tuple[str, int], tuple[Any, dict[str, Any]]] = {}
+        for row in self.later:
+            for name, (old, new) in json.loads(row.changes).items() if row.verb == "edit" else ():
+                if (row.model, row.record_id, name) in self.held:
+                    changes = found.setdefault((row.model, row.record_id), (row, {}))[1]
+                    changes[name] = [old, changes[name][1] if name in changes else new]
+        return list(found.values())
+
+    def stands_in_the_way(self, row: Any, name: str, sentence: str) -> None:
+        """Another record has what this one had: tried once more at the end, then told."""
+        if self.again:
+            self.clash(row, name, sentence)
+            return
+        self.held.add((row.model, row.record_id, name))
+        if row not in self.later:
+            self.later.append(row)
 
     def clash(self, row: Any, name: str, sentence: str) -> None:
         self.result.clashes.append(Clash(row.model, row.record_id, name, sentence))
@@ -205,7 +234,12 @@ class _Work:
                     self.clash(row, "", _("A record that this one needs is gone."))
                 break
             waiting = [one for one in waiting if one not in ready]
+            waits = {(row.model, row.record_id) for row in self.later} if not self.again else set()
             for row, values in ready:
+                if self.needs(row, values) & waits:
+                    self.later.append(row)
+                    waits.add((row.model, row.record_id))
+                    continue
                 missing = [need for need in self.needs(row, values) if not self.exists(*need)]
                 if missing:
                     self.clash(row, "", _("A record that this one needs is gone."))
@@ -221,9 +255,12 @@ class _Work:
 
     @staticmethod
     def needs(row: Any, values: dict[str, Any]) -> set[tuple[str, int]]:
-        """(table, id) of the records that must be there before this one."""
+        """(table, id) of the records that must be there before this one: what it links to, and of a file or a share what it belongs to."""
         fields = models()[row.model].__fields__.values()
-        return {(one.target_table, values[one.key]) for one in fields if one.kind.name == "link" and values.get(one.key) is not None}
+        found = {(one.target_table, values[one.key]) for one in fields if one.kind.name == "link" and values.get(one.key) is not None}
+        if values.get("model") in models() and values.get("record_id"):
+            found.add((values["model"], values["record_id"]))
+        return found
 
     @staticmethod
     def exists(table: str, record_id: int) -> bool:
@@ -241,6 +278,9 @@ class _Work:
                     setattr(record, name, stored(columns[name], value))
             elif name in model.__fields__:
                 later.append((record, name, value))
+        if sentence := taken(record, row.record_id):
+            self.stands_in_the_way(row, "", sentence)
+            return []
         record.id = row.record_id
         db.session.add(record)
         self.result.count += 1
@@ -257,22 +297,27 @@ class _Work:
                 found |= {(table, one.id): one for one in db.session.execute(some, execution_options=QUIET).scalars()}
         return found
 
-    def set_back(self, rows: list[Any]) -> None:
-        records = self.load(rows)
-        for row in rows:
-            record = records.get((row.model, row.record_id))
-            if record is None:
+    def set_back(self, steps: list[tuple[Any, dict[str, Any]]]) -> None:
+        records = self.load([row for row, _changes in steps])
+        for row, changes in steps:
+            record, gone = records.get((row.model, row.record_id)), (row.model, row.record_id, "") in self.held
+            if record is None and (self.again or not gone):
                 self.clash(row, "", _("The record was deleted since."))
                 continue
             touched = False
-            for name, (old, new) in json.loads(row.changes).items():
-                touched |= self.set_field(row, record, name, old, new)
+            for name, (old, new) in changes.items():
+                if not self.again and (gone or (row.model, row.record_id, name) in self.held):
+                    self.stands_in_the_way(row, name, "")
+                else:
+                    touched |= self.set_field(row, record, name, old, new)
             self.result.count += touched
         flush()
 
     def set_field(self, row: Any, record: Any, name: str, old: Any, new: Any) -> bool:
         """Give a field its old value; returns whether that changed anything. What has it again already is neither a change nor a clash."""
         one = type(record).__fields__.get(name)
+        if one is None and (made := fields_of(type(record)).get(name)) is not None and made.kind.name == "formula":
+            return False  # made of other fields when it is saved
         if one is not None and one.sensitive:
             self.clash(row, name, _("The journal does not keep values of this field."))
             return False
@@ -310,6 +355,11 @@ class _Work:
             self.clash(row, name, _("The record it pointed at is gone."))
             return False
         column = inspect(type(record)).column_attrs[one.key].columns[0]
+        if taken(record, row.record_id, one.key, stored(column, old)):
+            flush()  # what this undo has set back so far may have let it go
+            if sentence := taken(record, row.record_id, one.key, stored(column, old)):
+                self.stands_in_the_way(row, name, sentence)
+                return False
         one.set(record, stored(column, old))
         return True
 

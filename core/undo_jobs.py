@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import func, select
 
 from core.db import db
+from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.jobs import RESULT, cancelled, checkpoint, core_job, describe, job, leave_result, progress
 from core.journal import batches, journal, undone
 from core.mail_jobs import withdraw_mails
-from core.undo import mark_undone, new_undo_batch, undo_part, undoable
+from core.model import model_label, models
+from core.rules import rights
+from core.titles import titles
+from core.undo import Clash, mark_undone, new_undo_batch, undo_part, undoable
 
 AT_ONCE = 500
 """So many journal rows are undone while the person waits; more by a job."""
+MOST_TOLD = 20
+"""So many things that stayed as they are now are named on the page of jobs."""
 
 
 def undo_later(batch_id: int) -> int | None:
@@ -62,7 +70,7 @@ def undo_large(batch_id: int) -> None:
     """Takes back a change of many records"""
     batch = db.session.execute(select(batches).where(batches.c.id == batch_id).with_for_update()).one()
     # Asked again after a stop in the middle, it goes on there.
-    state = {"own": None, "top": 0, "below": None, "done": 0, "count": 0, "clashes": 0, **_left_off(batch_id)}
+    state = {"own": None, "top": 0, "below": None, "done": 0, "count": 0, "clashes": 0, "stayed": [], **_left_off(batch_id)}
     if state["own"] is None:
         if batch.undone_by is not None:
             return
@@ -86,7 +94,7 @@ def undo_large(batch_id: int) -> None:
             if batch.undoes is not None:
                 mark_undone(batch.undoes, None)
             mails = withdraw_mails(batch_id, all_undone=not state["clashes"])
-            leave_result(sentence=told(state["count"], state["clashes"], *mails), batch=state["own"])
+            leave_result(sentence=told(state["count"], state["clashes"], *mails), lines=state["stayed"], batch=state["own"])
             checkpoint(**state, over=True)
             return
         # A whole transaction of then at a time: inside it, what belongs together may stand in any order.
@@ -96,12 +104,28 @@ def undo_large(batch_id: int) -> None:
         result = undo_part(batch_id, state["own"], [one for one in found if one.verb in ("create", "edit", "delete")])
         state |= {"below": found[-1].id, "done": state["done"] + len(found)}
         state["count"], state["clashes"] = state["count"] + result.count, state["clashes"] + len(result.clashes)
-        leave_result(sentence=told(state["count"], state["clashes"]), batch=state["own"])
+        state["stayed"] = state["stayed"] + stayed(result.clashes, MOST_TOLD - len(state["stayed"]))
+        leave_result(sentence=told(state["count"], state["clashes"]), lines=state["stayed"], batch=state["own"])
         progress(min(state["done"], rows), rows, title)
         checkpoint(**state)
     if cancelled():
         # What is not undone yet can be undone by asking again.
         mark_undone(batch_id, None)
+
+
+def stayed(clashes: Iterable[Clash], most: int) -> list[str]:
+    """What an undo left alone, and why, a line each; titles and fields only as the acting person may read them."""
+    lines = []
+    for one in islice(clashes, most):
+        model = models().get(one.model)
+        if model is None:
+            what = f"{one.model} #{one.record_id}"
+        else:
+            title = titles(model, [one.record_id]).get(one.record_id) or f"#{one.record_id}"
+            field = rights().fields_seen(model).get(one.field)
+            what = f"{model_label(model)} {title}{f' · {field.title}' if field else ''}"
+        lines.append(_("%(what)s: %(why)s", what=what, why=one.sentence))
+    return lines
 
 
 def told(count: int, clashes: int, withdrawn: int = 0, left: int = 0) -> str:

@@ -134,14 +134,19 @@ def without_tables() -> list[str]:
 
 def _backup(chosen: Any) -> int:
     from core.backup import backup, fresh_name
+    from core.backup_file import read_back
     from core.backup_list import LOCKED, note
     from core.cli.house import house
+    from core.db import db
     from core.journal import write
 
     with house(title="Backup") as config:
+        # On SQLite nobody may wait while somebody types, and while the file is written and read back.
+        db.session.commit()
         path = chosen.file or fresh_name(config.data / "backups", "backup", LOCKED if chosen.encrypt else ".zip")
-        told = backup(config, path, passphrase=_passphrase(config, twice=True) if chosen.encrypt else "")
-        note(config, path, told)
+        passphrase = _passphrase(config, twice=True) if chosen.encrypt else ""
+        told = backup(config, path, passphrase=passphrase)
+        note(config, path, read_back(path, passphrase), checked=True)
         write("core_backup", 0, "backup", {"file": [None, path.name], "rows": [None, told.rows]})
     locked = ", locked with the passphrase" if told.locked else ""
     print(f"{path}: {told.rows} rows of {told.tables} tables, {told.files} files, {told.size / 1_000_000:.1f} MB{locked}.")

@@ -115,9 +115,8 @@ def describe_own(spec: Any) -> None:
     listing = made("Trash", "What was deleted", listed, (400, 401, 404), parameters=[model, limit, before])
     spec.path(path="/api/v1/_trash", operations={"get": listing})
     number = {"name": "row", "in": "path", "required": True, "schema": NUMBER}
-    back = made(
-        "Trash", "Bring back", {"model": TEXT, "id": NUMBER, "title": TEXT}, (401, 403, 404, 409, 422), parameters=[number]
-    )
+    came = {"model": TEXT, "id": NUMBER, "title": TEXT, "stayed": {"type": "array", "items": TEXT}}
+    back = made("Trash", "Bring back", came, (401, 403, 404, 409, 422), parameters=[number])
     spec.path(path="/api/v1/_trash/{row}", operations={"post": back})
     since = {"name": "since", "in": "query", "description": "A day; since one last looked without it", "schema": {**TEXT, "format": "date"}}
     scope = {"name": "scope", "in": "query", "schema": {"type": "string", "enum": ["mine", "all"], "default": "mine"}}

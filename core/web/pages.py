@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 from babel.dates import format_date
@@ -15,12 +16,14 @@ from core.errors import Conflict
 from core.i18n import gettext as _
 from core.model import models
 from core.rules import visible_ids
-from core.undo import last_own, undo
-from core.undo_jobs import told, undo_later
+from core.undo import Clash, last_own, undo
+from core.undo_jobs import stayed, told, undo_later
 from core.web.menu import creatable
 from core.web.shell import safe_next, say, say_queued
 
 pages = Blueprint("pages", __name__)
+MOST_NAMED = 3
+"""So many things that an undo left alone are named where there is little room."""
 
 
 @pages.get("/")
@@ -57,10 +60,14 @@ def take_back(batch_id: int) -> Response:
         with db.session.begin_nested():
             done = undo(batch_id)
     except Conflict as problem:
-        say(problem.sentence, icon="alert-triangle")
+        _say_what_stayed(problem.sentence, problem.facts.get("clashes", ()), "alert-triangle")
         return redirect(back)
-    say(told(done.count, len(done.clashes), done.withdrawn, done.left), icon="arrow-back-up")
+    _say_what_stayed(told(done.count, len(done.clashes), done.withdrawn, done.left), done.clashes, "arrow-back-up")
     return redirect(_still_there(back))
+
+
+def _say_what_stayed(sentence: str, clashes: Sequence[Clash], icon: str) -> None:
+    say(" ".join([sentence, *stayed(clashes, MOST_NAMED)]), icon=icon, sticky=bool(clashes))
 
 
 def _still_there(address: str) -> str:

@@ -16,6 +16,8 @@ from core.model import model_label
 from core.rules import may
 from core.settings import setting
 from core.trash import Deleted, deleted, kinds, restore
+from core.undo import Clash
+from core.undo_jobs import MOST_TOLD, stayed
 from core.web.cells import record_url
 from core.web.history import by_days, people
 from core.web.lists import address
@@ -23,6 +25,8 @@ from core.web.shell import safe_next, say
 
 trash_pages = Blueprint("trash_pages", __name__)
 URL = "/trash"
+MOST_NAMED = 3
+"""So many things that could not come back are named where there is little room."""
 
 
 @trash_pages.get("/trash")
@@ -59,13 +63,15 @@ def trash() -> str:
 def back(number: int) -> Any:
     """Bring one back, with all that went along."""
     here = safe_next(URL)
+    left: list[Clash] = []
     try:
         with db.session.begin_nested():
-            record = restore(number)
+            record = restore(number, left)
     except (Asleep, Conflict, Refused, Invalid) as problem:
         say(problem.sentence, icon="alert-triangle")
         return redirect(here)
-    say(_("“%(title)s” is back.", title=str(record)), undo=True)
+    sentence = _("“%(title)s” is back.", title=str(record))
+    say(" ".join([sentence, *stayed(left, MOST_NAMED)]), undo=True, sticky=bool(left))
     return redirect(record_url(type(record).__tablename__, record.id))
 
 
@@ -90,10 +96,11 @@ def api_list() -> Response:
 
 @trash_pages.post("/api/v1/_trash/<pk>")
 def api_back(pk: str) -> Response:
-    """Bring an entry back, with all that went along; the answer names the record."""
+    """Bring an entry back, with all that went along; the answer names the record, and what of it could not come back."""
     number = int(pk) if pk.isascii() and pk.isdigit() and len(pk) < 16 else 0
-    record = restore(number)
-    return jsonify(model=type(record).__tablename__, id=record.id, title=str(record))
+    left: list[Clash] = []
+    record = restore(number, left)
+    return jsonify(model=type(record).__tablename__, id=record.id, title=str(record), stayed=stayed(left, MOST_TOLD))
 
 
 def _json(one: Deleted) -> dict[str, Any]:

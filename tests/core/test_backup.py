@@ -164,3 +164,28 @@ def changed(source: Path, target: Path, member: str, change: Any) -> None:
             content = old.read(name) if name != member else change(old.read(name))
             if content is not None:
                 new_file.writestr(name, content)
+
+
+def test_what_a_killed_restore_has_left_in_the_store_is_in_no_backup(full: Installation, tmp_path: Path) -> None:
+    (stored,) = (one for one in (full.data / "files").rglob("*") if one.is_file() and one.read_bytes() == b"hello, backup")
+    (stored.parent / f".{stored.name}.part").write_bytes(b"hel")
+    full.must("backup", tmp_path / "after.zip")
+    assert "It is whole" in full.must("restore", "--check", tmp_path / "after.zip")
+    with zipfile.ZipFile(tmp_path / "after.zip") as source:
+        assert [one for one in source.namelist() if one.startswith("files/")] == [f"files/{stored.parent.name}/{stored.name}"]
+
+
+def test_what_was_moved_out_of_the_journal_is_saved_and_comes_back(full: Installation, other: Installation, tmp_path: Path) -> None:
+    name = "journal-before-2026-01-01-20260301020304.jsonl.gz"
+    for house, content in ((full, b"of then"), (other, b"of the other")):
+        (house.data / "journal").mkdir(exist_ok=True)
+        (house.data / "journal" / name).write_bytes(content)
+    (full.data / "journal" / name.replace("2026-01", "2025-01")).write_bytes(b"older")
+    (full.data / "journal" / "notes.txt").write_bytes(b"somebody's own")
+    full.must("backup", tmp_path / "moved.zip")
+    other.must("restore", "--yes", tmp_path / "moved.zip")
+    here = {one.name: one.read_bytes() for one in (other.data / "journal").iterdir()}
+    assert here == {name: b"of the other", name.replace("2026-01", "2025-01"): b"older"}, "what is there is never replaced"
+    # A Mortise that does not know such parts says that it is too old, and not that the file is none.
+    with zipfile.ZipFile(tmp_path / "moved.zip") as newer, zipfile.ZipFile(full.folder / "saved.zip") as plain:
+        assert [json.loads(one.read("manifest.json"))["format"] for one in (newer, plain)] == [2, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import zipfile
@@ -81,7 +82,7 @@ def test_newer_foreign_and_forged_files_are_refused_with_what_to_do(full: Instal
         changed(saved, tmp_path / name, "manifest.json", manifest(change))
         refused(full, tmp_path / name, *words)
 
-    with_manifest("format.zip", lambda one: one.update(format=2, version="9.9"), "newer Mortise (9.9)")
+    with_manifest("format.zip", lambda one: one.update(format=3, version="9.9"), "newer Mortise (9.9)")
     with_manifest("addon.zip", lambda one: one["migrations"].append("box_shelf_0001"), "addon box_shelf, which is not on disk")
     with_manifest("less.zip", lambda one: one.pop("columns"), "damaged")
     with_manifest("list.zip", lambda one: ["no", "object"], "damaged")
@@ -102,6 +103,33 @@ def test_newer_foreign_and_forged_files_are_refused_with_what_to_do(full: Instal
         target.writestr("secret-key", b"another")
     refused(full, twice, "same name twice")
     assert not list(full.folder.rglob("*outside*")) and rows(full) == before
+
+
+def test_rows_that_cannot_be_put_back_are_told_with_their_table(full: Installation, tmp_path: Path) -> None:
+    before = rows(full)
+    forged: dict[str, tuple[Callable[[list[Any]], Any], str]] = {
+        "cut": (lambda row: "[1", "delimiter"),
+        "short": (lambda row: row[:-1], "zip"),
+        "date": (lambda row: [one[:4] if isinstance(one, str) and one[10:11] == "T" else one for one in row], "isoformat"),
+        "missing": (lambda row: [None] * len(row), ""),
+    }
+    for name, (change, why) in forged.items():
+        path = tmp_path / f"{name}.zip"
+        with zipfile.ZipFile(full.folder / "saved.zip") as source, zipfile.ZipFile(path, "w") as target:
+            parts = {one: source.read(one) for one in source.namelist()}
+            told = json.loads(parts["manifest.json"])
+            first, *rest = parts["tables/ab_user.jsonl"].splitlines(keepends=True)
+            made = change(json.loads(first))
+            line = made if isinstance(made, str) else json.dumps(made)
+            parts["tables/ab_user.jsonl"] = b"".join([line.encode() + b"\n", *rest])
+            told["sha256"]["tables/ab_user.jsonl"] = hashlib.sha256(parts["tables/ab_user.jsonl"]).hexdigest()
+            parts["manifest.json"] = json.dumps(told).encode()
+            for one, content in parts.items():
+                target.writestr(one, content)
+        done = full.run("restore", "--yes", path)
+        assert done.status == 1 and "table ab_user holds a row" in done.err and why in done.err, done.text
+        assert "nothing was changed" in done.err and "Warning" not in done.err, done.err
+    assert rows(full) == before
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(full: Installation, tmp_path: Path) -> None:

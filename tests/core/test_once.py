@@ -215,3 +215,16 @@ def test_an_upload_that_was_refused_is_refused_again_with_its_own_sentence(app, 
     word = word_of(boss.get("/crm_client/_import").text)
     done = [boss.post("/crm_client/_import", data={"file": (io.BytesIO(b""), "none.csv"), "_once": word}) for _turn in range(2)]
     assert [one.status_code for one in done] == [400, 400] and count(core_import) == count(KEYS) == 0
+
+
+@both_databases
+def test_a_file_that_differs_in_the_middle_alone_is_another(app, login_as):
+    """Whoever has put one figure right and sends the file from the same page again must not hear that it is done."""
+    boss = login_as("boss", level="administrator")
+    word = word_of(boss.get("/crm_client/_import").text)
+    rows = ["name", *(f"Client {number:06}" for number in range(30_000))]
+    for _right in range(2):
+        data = {"file": (io.BytesIO("\n".join(rows).encode()), "list.csv"), "_once": word}
+        assert boss.post("/crm_client/_import", data=data).status_code == 302
+        rows[15_000] = "Client 9999XX"
+    assert count(core_import) == 2

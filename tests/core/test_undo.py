@@ -50,6 +50,7 @@ def test_an_undo_that_stopped_in_the_middle_goes_on_when_it_is_asked_again(login
     shown = run(again)
     assert again != one and shown["state"] == "done"
     assert shown["result"]["sentence"] == f"{MANY + 60 - 1} records are as they were. 1 thing had been changed since and stays."
+    assert shown["result"]["lines"] == ["Client changed since: The record was changed since it was made; it stays."]
     assert [row["name"] for row in everything()] == ["changed since"]
     undos = db.session.execute(select(batches.c.id).where(batches.c.undoes == made.batch_id)).scalars().all()
     assert undos == [shown["result"]["batch"]], "one undo, that can be taken back as one"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy import select
 from core.db import db
 from core.model import model_of
 from core.testing import both_databases, settle
+from tests.core.drafting import work
 
 
 def names():
@@ -77,6 +79,19 @@ def test_what_was_changed_since_is_told_and_stays(app, login_as, create):
     assert "changed since" in text
 
 
+@both_databases
+def test_an_import_is_what_one_did_last_too(app, login_as, acting_as):
+    boss = login_as("boss", level="administrator")
+    boss.post("/crm_tag/new", data={"name": "华东"})
+    upload = {"file": (io.BytesIO("name\n华南\n华北\n".encode()), "tags.csv")}
+    draft = boss.post("/crm_tag/_import", data=upload).location
+    work()
+    assert boss.post(f"{draft}/run").status_code == 302
+    work()
+    assert names() == sorted(["华东", "华北", "华南"])
+    assert "2 records are as they were." in back(boss) and names() == ["华东"]
+
+
 @pytest.mark.browser
 def test_ctrl_z_works_outside_fields_alone(page: Any) -> None:
     page.goto("/crm_tag/new")
@@ -95,3 +110,18 @@ def test_ctrl_z_works_outside_fields_alone(page: Any) -> None:
     with page.expect_navigation():
         page.keyboard.press("Control+Shift+z")
     assert names() == ["华东"]
+    # What is typed into another form and not sent would be lost with the page.
+    page.goto("/settings/firm")
+    field = page.locator("main form[method=post] input.form-control").first
+    field.fill("typed, not sent")
+    field.evaluate("() => { window.same = true }")
+    page.locator("h1").first.click()
+    page.keyboard.press("Control+z")
+    page.wait_for_timeout(700)
+    # (The browser itself may take back a piece of what was typed.)
+    assert names() == ["华东"] and page.evaluate("() => window.same")
+    field.evaluate("field => { field.value = field.defaultValue }")
+    page.locator("h1").first.click()
+    with page.expect_navigation():
+        page.keyboard.press("Control+z")
+    assert names() == []

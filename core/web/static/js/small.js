@@ -8,13 +8,20 @@ function toast(one) {
   wait();
 }
 
+// What somebody has typed into a form and not sent: a page that loads anew would lose it. (The form of a record asks by itself.)
+function typed() {
+  const texts = ":is(textarea, input:not([type=hidden], [type=checkbox], [type=radio], [type=file], [type=search]))";
+  const fields = document.querySelectorAll(`main form[method=post]:not(#record-form) ${texts}`);
+  return [...fields].some((field) => field.value !== field.defaultValue && !field.closest(".ts-wrapper"));
+}
+
 // Ctrl-Z outside fields takes back what one did last, Ctrl-Shift-Z does it again; not while something is typed and unsaved.
 function startUndo() {
   const form = document.getElementById("undo-last");
   if (!form) return;
   document.addEventListener("keydown", (event) => {
     if (event.code !== "KeyZ" || !(event.ctrlKey || event.metaKey) || event.altKey || event.defaultPrevented) return;
-    if (event.target.closest("input, textarea, select, [contenteditable], dialog") || document.querySelector("dialog[open], .m-changed")) return;
+    if (event.target.closest("input, textarea, select, [contenteditable], dialog") || document.querySelector("dialog[open], .m-changed") || typed()) return;
     event.preventDefault();
     form.elements.again.value = event.shiftKey ? "1" : "";
     form.elements.next.value = location.pathname + location.search;
