@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +24,7 @@ from core.people import User
 from core.rules import may, rights
 from core.settings import declared_settings, set_setting, setting
 from core.web.export_pages import outlive
-from core.web.history import batch_blocks, door_words, people, verb_words
+from core.web.history import batch_blocks, door_words, facts_of, people, verb_words
 from core.web.journal_lines import lines, told
 from core.web.lists import address
 from core.web.shell import drawn, say, say_queued
@@ -147,11 +146,15 @@ def _keep_page() -> SimpleNamespace:
 
 def _last_check() -> SimpleNamespace | None:
     """What the newest check has found, and when; None before the first."""
-    checks = select(journal.c.at, journal.c.changes).where(journal.c.model == journal.name, journal.c.verb == journal_keep.CHECKED)
+    checks = select(journal).where(journal.c.model == journal.name, journal.c.verb == journal_keep.CHECKED)
     row = db.session.execute(checks.order_by(journal.c.id.desc()).limit(1)).first()
     if row is None:
         return None
-    facts = json.loads(row.changes)
+    names, found = ("rows", "removed", "erased", "unsealed", "head", "faults"), facts_of(row)
+    facts = {name: found.get(name) for name in names}
+    # What a check has found is an entry like any other: somebody may have altered it.
+    if not (isinstance(facts["faults"], list) and isinstance(facts["head"], list) and len(facts["head"]) == 2):
+        facts["faults"] = [journal_keep.not_as_sealed(row._mapping)]
     return SimpleNamespace(**facts, fine=not facts["faults"], at=local(row.at).strftime("%Y-%m-%d %H:%M"))
 
 

@@ -9,10 +9,14 @@ from datetime import datetime
 import pytest
 from sqlalchemy import func, select
 
+from core.context import Actor, acting
+from core.custom import CustomField
 from core.db import db
 from core.jobs import run_jobs
 from core.journal import journal
 from core.model import model_of
+from core.people import MortiseUser
+from core.records import records
 from core.testing import both_databases
 from tests.core.test_journal_keep import seal_all
 
@@ -145,3 +149,30 @@ def test_entries_are_taken_out_after_the_number_was_typed_and_erased_after_the_r
     assert "Valley" not in chief.get("/settings/journal/export?model=crm_client").text
     seal_all()
     assert "The journal is whole." in checked(chief)
+
+
+@both_databases
+def test_what_a_deleted_record_held_is_found_by_link_and_own_field_as_well(app, login_as):
+    chief = login_as("chief", level="system_administrator")
+    with acting(Actor(system=True)):
+        records(CustomField).create({"model": "crm_client", "title": "Shoe size", "kind": "text"})
+        db.session.commit()
+        boss = db.session.execute(select(MortiseUser.id).where(MortiseUser.username == "chief")).scalar_one()
+        name = db.session.execute(select(CustomField.name)).scalar_one()
+        made = records(model_of("crm_client")).create({"name": "Far Hills", "owner": boss, name: "forty-two"})
+        db.session.commit()
+        number = made.id
+    assert chief.delete(f"/api/v1/crm_client/{number}").status_code < 300
+    for words in ({"field": name}, {"field": name, "value": "forty"}, {"field": "owner"}, {"field": "owner", "value": str(boss)}):
+        found = numbers(chief, record=number, **words)
+        assert {one[1] for one in found} == {"created", "deleted"}, (words, found)
+    assert (str(number), "deleted", "Shoe size") in numbers(chief) and (str(number), "deleted", "Owner") in numbers(chief)
+    assert numbers(chief, field=name, value="Far Hills") == set()
+
+
+@both_databases
+def test_columns_behind_the_fields_are_no_way_round_what_is_hidden(told):
+    chief = told[0]
+    for name in ("custom", "owner_id"):
+        answer = chief.get(f"/settings/journal?model=crm_client&field={name}&value=1")
+        assert answer.status_code == 400 and "There is no field" in answer.text, name
