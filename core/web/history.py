@@ -127,7 +127,16 @@ def facts_of(row: Any) -> dict[str, Any]:
         found = json.loads(row.changes)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    found = found if isinstance(found, dict) else {}
+    return _by_names(models().get(row.model), found) if row.verb == "delete" else found
+
+
+def _by_names(model: Any, found: dict[str, Any]) -> dict[str, Any]:
+    """What a deletion has kept by column, by the names of the fields; custom ones each for itself."""
+    names = {one.key: one.name for one in model.__fields__.values()} if model is not None else {}
+    custom = found.pop("custom", None)
+    own = custom[0] if isinstance(custom, list) and custom and isinstance(custom[0], dict) else {}
+    return {names.get(key, key): pair for key, pair in found.items()} | {name: [value, None] for name, value in own.items()}
 
 
 def _event(
