@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -86,6 +86,13 @@ def verb_words() -> dict[str, str]:
         "restore-asked": _("asked for a restore"),
         "restore": _("restored a backup"),
         "restore-failed": _("could not restore a backup"),
+        "seed": _("came with its addon"),
+        "demo": _("filled in demo data"),
+        "demo removed": _("removed demo data"),
+        "mail-again": _("had a mail sent again"),
+        "mail-cancel": _("cancelled a mail"),
+        "mail-password": _("changed the password of the mail server"),
+        "password-link": _("made a link for a new password"),
     }
 
 
@@ -263,7 +270,8 @@ def nobody(rows: list[Any], batch: int | None = None) -> str:
     return _("No longer kept") if gone else _("The system")
 
 
-def batch_blocks(ids: list[int], heads: dict[int, Any], rows: list[Any]) -> list[SimpleNamespace]:
+def batch_blocks(ids: list[int], heads: dict[int, Any], rows: list[Any], more: Mapping[int, str]) -> list[SimpleNamespace]:
+    """Batches in words: their rows, and how many ``more`` there are, by the number of the batch."""
     names = people([row.user_id for row in heads.values()])
     by_model: dict[str, list[Any]] = {}
     for row in rows:
@@ -279,9 +287,9 @@ def batch_blocks(ids: list[int], heads: dict[int, Any], rows: list[Any]) -> list
         head, told = heads.get(number), sorted(drawn.get(number, []), key=lambda one: -one.at)
         if head is None:
             continue
-        more = len(told) - MOST_CHANGES
         found.append(
             SimpleNamespace(
+                number=number,
                 who=names.get(head.user_id) or nobody(rows, number),
                 title=t(head.title) if head.title else "",
                 door=door_words().get(head.door, head.door),
@@ -290,8 +298,8 @@ def batch_blocks(ids: list[int], heads: dict[int, Any], rows: list[Any]) -> list
                 time=f"{day_label(head.at)} {local(head.at).strftime('%H:%M')}",
                 undone=head.undone_by is not None,
                 undo_url=f"/undo/{number}" if any(one.verb in ("create", "edit", "delete") for one in told) else "",
-                events=told[:MOST_CHANGES],
-                more=ngettext("and %(count)s more", "and %(count)s more", more) if more > 0 else "",
+                events=told,
+                more=more.get(number, ""),
             )
         )
     return found
