@@ -270,9 +270,16 @@ def nobody(rows: list[Any], batch: int | None = None) -> str:
     return _("No longer kept") if gone else _("The system")
 
 
+def who_did(row: Any, names: Mapping[int, str], otherwise: str) -> str:
+    """Who did what a row tells; whoever looked with another's eyes is named before him."""
+    name = names.get(row.user_id) or otherwise
+    return _("%(viewer)s, with the eyes of %(person)s", viewer=names[row.behalf_id], person=name) if row.behalf_id in names else name
+
+
 def batch_blocks(ids: list[int], heads: dict[int, Any], rows: list[Any], more: Mapping[int, str]) -> list[SimpleNamespace]:
     """Batches in words: their rows, and how many ``more`` there are, by the number of the batch."""
-    names = people([row.user_id for row in heads.values()])
+    seen_as = {row.batch_id: row for row in rows if row.behalf_id}
+    names = people(one for row in (*heads.values(), *seen_as.values()) for one in (row.user_id, getattr(row, "behalf_id", None)))
     by_model: dict[str, list[Any]] = {}
     for row in rows:
         by_model.setdefault(row.model, []).append(row)
@@ -290,7 +297,7 @@ def batch_blocks(ids: list[int], heads: dict[int, Any], rows: list[Any], more: M
         found.append(
             SimpleNamespace(
                 number=number,
-                who=names.get(head.user_id) or nobody(rows, number),
+                who=who_did(seen_as[number], names, "") if number in seen_as else names.get(head.user_id) or nobody(rows, number),
                 title=t(head.title) if head.title else "",
                 door=door_words().get(head.door, head.door),
                 moment=head.at.isoformat() + "Z",
