@@ -264,9 +264,9 @@ def _undone(ids: set[int]) -> set[int]:
     return set(rows.scalars())
 
 
-def nobody(rows: list[Any], batch: int | None = None) -> str:
+def nobody(rows: list[Any]) -> str:
     """Who did what names no person (any more)."""
-    gone = any(lifted(row.veil) for row in rows if batch in (None, row.batch_id))
+    gone = any(lifted(row.veil) for row in rows)
     return _("No longer kept") if gone else _("The system")
 
 
@@ -278,8 +278,7 @@ def who_did(row: Any, names: Mapping[int, str], otherwise: str) -> str:
 
 def batch_blocks(ids: list[int], heads: dict[int, Any], rows: list[Any], more: Mapping[int, str]) -> list[SimpleNamespace]:
     """Batches in words: their rows, and how many ``more`` there are, by the number of the batch."""
-    seen_as = {row.batch_id: row for row in rows if row.behalf_id}
-    names = people(one for row in (*heads.values(), *seen_as.values()) for one in (row.user_id, getattr(row, "behalf_id", None)))
+    names = people([*(one for row in rows for one in (row.user_id, row.behalf_id)), *(row.user_id for row in heads.values())])
     by_model: dict[str, list[Any]] = {}
     for row in rows:
         by_model.setdefault(row.model, []).append(row)
@@ -294,12 +293,15 @@ def batch_blocks(ids: list[int], heads: dict[int, Any], rows: list[Any], more: M
         head, told = heads.get(number), sorted(drawn.get(number, []), key=lambda one: -one.at)
         if head is None:
             continue
+        # As the chained rows say it, where they say one thing; no hash holds the head of a batch.
+        some = [row for row in rows if row.batch_id == number]
+        one = some[0] if len({(row.user_id, row.behalf_id, row.door) for row in some}) == 1 else None
         found.append(
             SimpleNamespace(
                 number=number,
-                who=who_did(seen_as[number], names, "") if number in seen_as else names.get(head.user_id) or nobody(rows, number),
+                who=who_did(one, names, nobody(some)) if one else names.get(head.user_id) or nobody(some),
                 title=t(head.title) if head.title else "",
-                door=door_words().get(head.door, head.door),
+                door=door_words().get((one or head).door, (one or head).door),
                 moment=head.at.isoformat() + "Z",
                 full=local(head.at).strftime("%Y-%m-%d %H:%M:%S"),
                 time=f"{day_label(head.at)} {local(head.at).strftime('%H:%M')}",

@@ -9,14 +9,14 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from core import journal as journal_module
 from core.context import Actor, acting
 from core.custom import CustomField
 from core.db import db
 from core.jobs import run_jobs
-from core.journal import batch, journal
+from core.journal import batch, batches, journal
 from core.model import model_of
 from core.people import MortiseUser
 from core.records import records
@@ -209,3 +209,15 @@ def test_every_action_that_is_journalled_has_a_word():
         told |= set(re.findall(r'_tell\("([a-z-]+)"', text))
     assert {"seed", "demo", "mail-again", "mail-cancel", "password-link", "sign-in-failed", "sign-out", "backup-deleted"} <= told, told
     assert told <= set(verb_words()), told - set(verb_words())
+
+
+@both_databases
+def test_the_page_tells_who_and_by_which_door_from_the_rows_that_are_chained(told):
+    chief, *_rest, wang = told
+    table = batches
+    mine = select(journal.c.batch_id).where(journal.c.model == "crm_client", journal.c.user_id == wang)
+    li = db.session.execute(select(MortiseUser.id).where(MortiseUser.username == "li")).scalar_one()
+    db.session.execute(update(table).where(table.c.id.in_(mine)).values(user_id=li, door="import"))
+    db.session.commit()
+    page = chief.get(f"/settings/journal?model=crm_client&person={wang}").text
+    assert "<b>wang</b>" in page and "<b>li</b>" not in page and "by an import</span>" not in page
