@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,9 +14,10 @@ from sqlalchemy import Connection, bindparam, delete, event, func, insert, inspe
 from sqlalchemy.dialects import postgresql, sqlite
 from werkzeug.security import check_password_hash
 
-from core.context import actor, now
+from core.context import acting, actor, now
 from core.db import db
 from core.i18n import gettext as _
+from core.journal import write_on
 from core.notifications import UNREAD_TABLES
 from core.people import LEVELS, MortiseUser, SignInAttempt, SignInRow, SignInSession, has_left
 from core.preferences import table as preference_table
@@ -27,6 +28,8 @@ from core.settings import setting
 hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
 LONGEST = 200
+FAILED = "sign-in-failed"
+"""What the journal calls a try with a wrong password or code."""
 FORGIVEN_AFTER = timedelta(days=1)
 LONGEST_PAUSE = timedelta(minutes=15)
 TRIES_OF_AN_ADDRESS = 20
@@ -291,6 +294,10 @@ def _keep(connection: Connection, user_id: int | None, worked: bool, agent: str 
     who = actor()
     values = {"user_id": user_id, "at": now(), "worked": worked, "door": who.door, "address": (who.address or "")[:64] or None}
     connection.execute(insert(sign_ins).values(**values, agent=(agent or "")[:200] or None))
+    if not worked:
+        # Under the account that was tried, so that questions and erasing by person find it. What was typed may be a password.
+        with acting(replace(who, user_id=user_id, memo={})):
+            write_on(connection, [(user_table.name, user_id or 0, FAILED, {}, None)])
 
 
 def find_account(connection: Connection, typed: str) -> Any:

@@ -83,8 +83,7 @@ class Then:
     def _rows(self) -> list[Any]:
         removed = select(journal.c.changes).where(journal.c.model == journal.name, journal.c.record_id == 0, journal.c.verb == REMOVED)
         for text in db.session.execute(removed.order_by(journal.c.id.desc()).limit(1)).scalars():
-            last = max((one["last"] for one in json.loads(text)["segments"]), default="")
-            if last and datetime.fromisoformat(str(last).removesuffix("Z").replace(" ", "T")) >= self.moment:
+            if _cleared_to(text) >= self.moment:
                 raise Broken(_("The journal was cleared since, so what lists were on that day cannot be told. Please choose a later day."))
         columns = [journal.c[name] for name in ("id", "at", "user_id", "record_id", "verb", "changes", "digest")]
         rows = db.session.execute(select(*columns).where(*self.where).order_by(journal.c.id.desc()).limit(MOST_CHANGES + 1)).all()
@@ -209,6 +208,15 @@ class Then:
         names = ["id", *(one.key for one in SYSTEM_FIELDS.values()), "custom", "title_key"]
         names += [one.key for one in self.model.__fields__.values() if one.kind.name != "links" and not one.sensitive]
         return {name: columns[name] for name in dict.fromkeys(names) if name in columns and name != "version"} | {"tokens": Text()}
+
+
+def _cleared_to(text: str) -> datetime:
+    """Up to when (UTC) rows were taken out, as an entry says; one that makes no sense, since it was altered, means to the end."""
+    try:
+        ends = [datetime.fromisoformat(str(one["last"]).removesuffix("Z")) for one in json.loads(text)["segments"]]
+        return max(ends, default=datetime.min)
+    except (KeyError, TypeError, ValueError):
+        return datetime.max
 
 
 def present_of(model: Any, ids: Iterable[int]) -> dict[int, tuple[Values, dict[str, Any]]]:

@@ -181,10 +181,14 @@ def write_many(rows: Iterable[tuple[str, int, str, dict[str, Any], int | None]])
 def write_beside(rows: Iterable[tuple[str, int, str, dict[str, Any], int | None]]) -> None:
     """Journal several in a short transaction of their own, as one batch, whatever becomes of the request."""
     with db.short() as connection:
-        who = actor()
-        values = {"at": now(), "user_id": who.user_id, "door": who.door, "title": who.batch_title, "undoes": None}
-        number = connection.execute(_NEW_BATCH, values).scalar_one()
-        _put(connection, {}, number, [_row(*row) for row in rows])
+        write_on(connection, rows)
+
+
+def write_on(connection: Connection, rows: Iterable[tuple[str, int, str, dict[str, Any], int | None]]) -> None:
+    """The same, in a short transaction that is there already."""
+    who = actor()
+    values = {"at": now(), "user_id": who.user_id, "door": who.door, "title": who.batch_title, "undoes": None}
+    _put(connection, {}, connection.execute(_NEW_BATCH, values).scalar_one(), [_row(*row) for row in rows])
 
 
 def _row(model: str, record_id: int, verb: str, changes: dict[str, Any], part_of_id: int | None = None) -> dict[str, Any]:

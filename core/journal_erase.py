@@ -217,9 +217,8 @@ def thin(verbs: Iterable[str], before: datetime) -> int:
 
 def _thinned_to(verbs: list[str]) -> int:
     """Up to which seal rows of all these verbs were thinned already."""
-    query = select(journal.c.changes).where(journal.c.model == journal.name, journal.c.verb == THINNED, RARE["verb"])
-    told = [json.loads(one) for one in db.session.execute(query).scalars()]
-    return min(max((one["seal"] for one in told if verb in one["verbs"]), default=0) for verb in verbs)
+    thinned = entries_of_gaps().thinned
+    return min(thinned.get(verb, 0) for verb in verbs)
 
 
 def _thinned(row: Any) -> dict[str, Any]:

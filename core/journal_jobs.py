@@ -35,7 +35,7 @@ declare_setting("journal.sign_in_months", 0, "Months that it says who signed in 
 declare_setting("journal.reading_months", 0, "Months that it says who has read what", EARLIER, check=MONTHS, page="journal")
 declare_setting("journal.file_months", 0, "Months that it says who exported, saved and printed what", EARLIER, check=MONTHS, page="journal")
 KINDS = {
-    "journal.sign_in_months": ("sign-in", "sign-out", "session-end"),
+    "journal.sign_in_months": ("sign-in", "sign-in-failed", "sign-out", "session-end"),
     "journal.reading_months": ("read",),
     "journal.file_months": ("export", "download", "print", "backup-downloaded"),
 }

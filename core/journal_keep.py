@@ -10,12 +10,13 @@ import gzip
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import String, delete, func, select, type_coerce
 
 from core.context import actor
 from core.db import db
@@ -28,6 +29,7 @@ from core.seal import lifted, row_hash, whom
 REMOVED, ERASED, THINNED, CHECKED = "journal-removed", "journal-erased", "journal-thinned", "journal-checked"
 KEPT = (REMOVED, ERASED, THINNED)
 CHUNK = 5_000
+LOWEST = -(2**62)
 AT_ONCE = 1_000
 MOST_FAULTS = 20
 
@@ -61,12 +63,16 @@ def check(head: tuple[int, str] | None = None, tell: Callable[[int, int], Any] =
     found = Checked(unsealed=db.session.execute(select(func.count()).where(journal.c.seal.is_(None))).scalar_one())
     told = entries_of_gaps()
     number, chain = 0, ""  # None as the hash of a row that is missing: what follows cannot be compared with it
-    for row in _sealed():
+    for row in _sealed(LOWEST):
+        if type(row["seal"]) is not int or row["seal"] <= number:
+            # No seal gives such a number; somebody has put it in below the first one.
+            _fault(found, not_as_sealed(row))
+            continue
         if row["seal"] != number + 1:
             number, chain = _over(found, told.gaps, number, chain, row)
         number = row["seal"]
-        if chain is not None and row_hash(row, number, chain) != row["hash"]:
-            _fault(found, _("Row %(id)s (seal %(seal)s, %(model)s %(record)s) is not as it was sealed.", **_named(row)))
+        if chain is not None and not _holds(row, number, chain):
+            _fault(found, not_as_sealed(row))
         elif gone := _gone(row):
             found.erased += 1
             if not told.allows(row, gone):
@@ -85,6 +91,19 @@ def check(head: tuple[int, str] | None = None, tell: Callable[[int, int], Any] =
     elif number < max((gap["to"] for gap in told.gaps.values()), default=0):
         _fault(found, _("The rows after seal %(seal)s are missing.", seal=number))
     return found
+
+
+def not_as_sealed(row: Any) -> str:
+    """The sentence about a row that somebody has altered or put in."""
+    return _("Row %(id)s (seal %(seal)s, %(model)s %(record)s) is not as it was sealed.", **_named(row))
+
+
+def _holds(row: Any, number: int, chain: str) -> bool:
+    """Is a row as it was sealed? One that holds what no column takes, as SQLite stores it, is not."""
+    try:
+        return bool(row_hash(row, number, chain) == row["hash"])
+    except (AttributeError, TypeError, ValueError):
+        return False
 
 
 def _named(row: Any) -> dict[str, Any]:
@@ -120,6 +139,23 @@ class _Told:
     thinned: dict[str, int] = field(default_factory=dict)
     """{verb: up to which seal person, record, address and values were taken away}."""
 
+    def add(self, verb: str, facts: Any) -> None:
+        """Take in what an entry says. Raises what Python raises when it makes no sense."""
+        if verb == REMOVED:
+            for gap in facts["segments"]:
+                known = {name: int(gap[name]) for name in ("from", "to", "count")} | {"hash": str(gap["hash"])}
+                # One that ends before it begins would be walked for ever.
+                if known["from"] <= known["to"]:
+                    self.gaps[known["from"]] = known
+        elif verb == THINNED:
+            seal = int(facts["seal"])
+            self.thinned |= {str(one): max(seal, self.thinned.get(one, 0)) for one in facts["verbs"]}
+        else:
+            self.erased.update(facts["rows"])
+            if "person" in facts:
+                person = int(facts["person"])
+                self.people[person] = max(int(facts["seal"]), self.people.get(person, 0))
+
     def allows(self, row: Any, gone: set[str]) -> bool:
         """Does an entry say that these parts of the row were taken away, and are they gone?"""
         empty = {
@@ -147,28 +183,30 @@ def entries_of_gaps() -> _Told:
     )
     # Put in order here: asked to do it, SQLite walks through the whole table.
     for row in sorted(db.session.execute(query), key=lambda one: one.id):
-        facts = json.loads(row.changes)
-        if row.verb == REMOVED:
-            for gap in facts["segments"]:
-                found.gaps[gap["from"]] = gap
-        elif row.verb == THINNED:
-            found.thinned |= {verb: max(facts["seal"], found.thinned.get(verb, 0)) for verb in facts["verbs"]}
-        else:
-            found.erased.update(facts["rows"])
-            if "person" in facts:
-                found.people[facts["person"]] = max(facts["seal"], found.people.get(facts["person"], 0))
+        # An entry that was altered says nothing here; the chain names it.
+        with suppress(AttributeError, KeyError, TypeError, ValueError):
+            found.add(row.verb, json.loads(row.changes))
     return found
 
 
-def _sealed() -> Iterator[Any]:
-    last = 0
+def _sealed(last: int = 0) -> Iterator[Any]:
+    """The rows with a higher number than ``last``, in their order."""
+    columns = [type_coerce(one, String).label("at") if one is journal.c.at and db.is_sqlite else one for one in journal.c]
     while True:
-        query = select(journal).where(journal.c.seal > last).order_by(journal.c.seal).limit(CHUNK)
+        query = select(*columns).where(journal.c.seal > last).order_by(journal.c.seal).limit(CHUNK)
         rows = db.session.execute(query).mappings().all()
         if not rows:
             return
-        yield from rows
+        yield from ({**row, "at": _moment(row["at"])} for row in rows) if db.is_sqlite else rows
         last = rows[-1]["seal"]
+
+
+def _moment(text: Any) -> Any:
+    """A moment as SQLite keeps it; what is none is told as it is, for the chain to find."""
+    try:
+        return datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return text
 
 
 # -- taking out -----------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -32,6 +32,7 @@ ICONS = {
     "export": "download",
     "import": "upload",
     "sign-in": "login",
+    "sign-in-failed": "alert-triangle",
     "sign-out": "logout",
     "password": "key",
     "view-as": "eye",
@@ -61,6 +62,7 @@ def verb_words() -> dict[str, str]:
         "export": _("exported"),
         "import": _("imported"),
         "sign-in": _("signed in"),
+        "sign-in-failed": _("could not sign in"),
         "sign-out": _("signed out"),
         "password": _("changed the password"),
         "view-as": _("viewed the house as"),
@@ -84,6 +86,13 @@ def verb_words() -> dict[str, str]:
         "restore-asked": _("asked for a restore"),
         "restore": _("restored a backup"),
         "restore-failed": _("could not restore a backup"),
+        "seed": _("came with its addon"),
+        "demo": _("filled in demo data"),
+        "demo removed": _("removed demo data"),
+        "mail-again": _("had a mail sent again"),
+        "mail-cancel": _("cancelled a mail"),
+        "mail-password": _("changed the password of the mail server"),
+        "password-link": _("made a link for a new password"),
     }
 
 
@@ -127,7 +136,16 @@ def facts_of(row: Any) -> dict[str, Any]:
         found = json.loads(row.changes)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    found = found if isinstance(found, dict) else {}
+    return _by_names(models().get(row.model), found) if row.verb == "delete" else found
+
+
+def _by_names(model: Any, found: dict[str, Any]) -> dict[str, Any]:
+    """What a deletion has kept by column, by the names of the fields; custom ones each for itself."""
+    names = {one.key: one.name for one in model.__fields__.values()} if model is not None else {}
+    custom = found.pop("custom", None)
+    own = custom[0] if isinstance(custom, list) and custom and isinstance(custom[0], dict) else {}
+    return {names.get(key, key): pair for key, pair in found.items()} | {name: [value, None] for name, value in own.items()}
 
 
 def _event(
@@ -246,14 +264,21 @@ def _undone(ids: set[int]) -> set[int]:
     return set(rows.scalars())
 
 
-def nobody(rows: list[Any], batch: int | None = None) -> str:
+def nobody(rows: list[Any]) -> str:
     """Who did what names no person (any more)."""
-    gone = any(lifted(row.veil) for row in rows if batch in (None, row.batch_id))
+    gone = any(lifted(row.veil) for row in rows)
     return _("No longer kept") if gone else _("The system")
 
 
-def batch_blocks(ids: list[int], heads: dict[int, Any], rows: list[Any]) -> list[SimpleNamespace]:
-    names = people([row.user_id for row in heads.values()])
+def who_did(row: Any, names: Mapping[int, str], otherwise: str) -> str:
+    """Who did what a row tells; whoever looked with another's eyes is named before him."""
+    name = names.get(row.user_id) or otherwise
+    return _("%(viewer)s, with the eyes of %(person)s", viewer=names[row.behalf_id], person=name) if row.behalf_id in names else name
+
+
+def batch_blocks(ids: list[int], heads: dict[int, Any], rows: list[Any], more: Mapping[int, str]) -> list[SimpleNamespace]:
+    """Batches in words: their rows, and how many ``more`` there are, by the number of the batch."""
+    names = people([*(one for row in rows for one in (row.user_id, row.behalf_id)), *(row.user_id for row in heads.values())])
     by_model: dict[str, list[Any]] = {}
     for row in rows:
         by_model.setdefault(row.model, []).append(row)
@@ -268,19 +293,22 @@ def batch_blocks(ids: list[int], heads: dict[int, Any], rows: list[Any]) -> list
         head, told = heads.get(number), sorted(drawn.get(number, []), key=lambda one: -one.at)
         if head is None:
             continue
-        more = len(told) - MOST_CHANGES
+        # As the chained rows say it, where they say one thing; no hash holds the head of a batch.
+        some = [row for row in rows if row.batch_id == number]
+        one = some[0] if len({(row.user_id, row.behalf_id, row.door) for row in some}) == 1 else None
         found.append(
             SimpleNamespace(
-                who=names.get(head.user_id) or nobody(rows, number),
+                number=number,
+                who=who_did(one, names, nobody(some)) if one else names.get(head.user_id) or nobody(some),
                 title=t(head.title) if head.title else "",
-                door=door_words().get(head.door, head.door),
+                door=door_words().get((one or head).door, (one or head).door),
                 moment=head.at.isoformat() + "Z",
                 full=local(head.at).strftime("%Y-%m-%d %H:%M:%S"),
                 time=f"{day_label(head.at)} {local(head.at).strftime('%H:%M')}",
                 undone=head.undone_by is not None,
                 undo_url=f"/undo/{number}" if any(one.verb in ("create", "edit", "delete") for one in told) else "",
-                events=told[:MOST_CHANGES],
-                more=ngettext("and %(count)s more", "and %(count)s more", more) if more > 0 else "",
+                events=told,
+                more=more.get(number, ""),
             )
         )
     return found

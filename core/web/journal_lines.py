@@ -18,7 +18,7 @@ from core.model import fields_of, model_label, models
 from core.people import ADMINISTRATORS
 from core.rules import may, rights
 from core.web.cells import change_texts, linked_in
-from core.web.history import door_words, fact_texts, facts_of, nobody, people, verb_words
+from core.web.history import door_words, fact_texts, facts_of, nobody, people, verb_words, who_did
 
 AT_ONCE = 600
 MOST_LINES = 200_000
@@ -66,7 +66,7 @@ def _fields(table: str) -> dict[str, Any] | None:
 
 
 def _lines(rows: list[Any]) -> Iterator[list[str]]:
-    names, verbs, doors = people(row.user_id for row in rows), verb_words(), door_words()
+    names, verbs, doors = people(one for row in rows for one in (row.user_id, row.behalf_id)), verb_words(), door_words()
     facts = {row.id: facts_of(row) for row in rows}
     texts: dict[int, list[dict[str, str]]] = {}
     for table in {row.model for row in rows}:
@@ -77,7 +77,7 @@ def _lines(rows: list[Any]) -> Iterator[list[str]]:
     for row in rows:
         label = model_label(models()[row.model], many=True) if row.model in models() else row.model
         head = [
-            str(row.id), local(row.at).strftime("%Y-%m-%d %H:%M:%S"), names.get(row.user_id) or nobody([row]),
+            str(row.id), local(row.at).strftime("%Y-%m-%d %H:%M:%S"), who_did(row, names, nobody([row])),
             doors.get(row.door, "") or row.door, row.address or "", verbs.get(row.verb, row.verb), str(row.batch_id), label,
             str(row.record_id or ""),
         ]  # fmt: skip

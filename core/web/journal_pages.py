@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 from flask import Blueprint, Response, current_app, redirect, render_template, request
-from sqlalchemy import and_, func, or_, select, true
+from sqlalchemy import and_, func, or_, select, true, union_all
 
 from core import journal_erase, journal_jobs, journal_keep
 from core.context import actor, local, today, zone_of
@@ -25,7 +24,7 @@ from core.people import User
 from core.rules import may, rights
 from core.settings import declared_settings, set_setting, setting
 from core.web.export_pages import outlive
-from core.web.history import batch_blocks, door_words, people, verb_words
+from core.web.history import MOST_CHANGES, batch_blocks, door_words, facts_of, people, verb_words
 from core.web.journal_lines import lines, told
 from core.web.lists import address
 from core.web.shell import drawn, say, say_queued
@@ -33,6 +32,8 @@ from core.web.shell import drawn, say, say_queued
 URL = "/settings/journal"
 SIZE = 30
 MOST_PEOPLE = 500
+MOST_OF_ONE = 600
+"""So many changes of one batch are shown on its own page."""
 
 
 def add_to(blueprint: Blueprint) -> None:
@@ -68,12 +69,12 @@ def _page(asked: Question, sentence: str) -> SimpleNamespace:
     older, ids = len(ids) > SIZE, ids[:SIZE]
     heads = {row.id: row for row in db.session.execute(select(batches).where(batches.c.id.in_(ids or [0])))}
     own = and_(*asked.where(), true())
-    either = or_(own, id_among(journal.c.id, beside.ids)) if beside.places else own
-    query = select(journal).where(journal.c.batch_id.in_(ids or [0]), either)
-    rows = list(db.session.execute(query.order_by(journal.c.id.desc()).limit(SIZE * 20)).all())
+    most = MOST_CHANGES if asked.batch is None else MOST_OF_ONE
+    counts, shown = _shown(ids, or_(own, id_among(journal.c.id, beside.ids)) if beside.places else own, most)
+    rows = list(db.session.execute(select(journal).where(journal.c.id.in_(shown or [0])).order_by(journal.c.id.desc())).all())
     kept = {name: request.args.get(name, "") for name in NAMES} if not sentence else {}
     return SimpleNamespace(
-        batches=batch_blocks(ids, heads, rows),
+        batches=batch_blocks(ids, heads, rows, {one: _more(count, most) for one, count in counts.items()}),
         url=URL,
         sentence=sentence,
         notes=_notes(asked, beside),
@@ -89,6 +90,30 @@ def _page(asked: Question, sentence: str) -> SimpleNamespace:
         export_url=address(f"{URL}/export", **kept),
         keep_url=f"{URL}/keep",
     )
+
+
+def _shown(ids: list[int], where: Any, most: int) -> tuple[dict[int, int], list[int]]:
+    """({batch: how many rows of it answer, as far as one more than `MOST_OF_ONE`}, ids of the newest ``most`` rows of each).
+
+    Each is asked for itself, so that a large one leaves none of those below it empty; one statement.
+    """
+    if not ids:
+        return {}, []
+    place = journal.c.batch_id, journal.c.id
+    each = [select(*place).where(journal.c.batch_id == one, where).order_by(journal.c.id.desc()).limit(MOST_OF_ONE + 1) for one in ids]
+    found: dict[int, list[int]] = {}
+    for row in db.session.execute(union_all(*(select(one.subquery()) for one in each))):
+        found.setdefault(row.batch_id, []).append(row.id)
+    newest = [number for some in found.values() for number in sorted(some, reverse=True)[:most]]
+    return {one: len(some) for one, some in found.items()}, newest
+
+
+def _more(count: int, most: int) -> str:
+    if count <= most:
+        return ""
+    if count > MOST_OF_ONE:
+        return _("and more than %(count)s more", count=MOST_OF_ONE - most) if most < MOST_OF_ONE else _("and more; the file tells them all")
+    return ngettext("and %(count)s more", "and %(count)s more", count - most)
 
 
 def _notes(asked: Question, beside: Among) -> list[str]:
@@ -147,11 +172,15 @@ def _keep_page() -> SimpleNamespace:
 
 def _last_check() -> SimpleNamespace | None:
     """What the newest check has found, and when; None before the first."""
-    checks = select(journal.c.at, journal.c.changes).where(journal.c.model == journal.name, journal.c.verb == journal_keep.CHECKED)
+    checks = select(journal).where(journal.c.model == journal.name, journal.c.verb == journal_keep.CHECKED)
     row = db.session.execute(checks.order_by(journal.c.id.desc()).limit(1)).first()
     if row is None:
         return None
-    facts = json.loads(row.changes)
+    names, found = ("rows", "removed", "erased", "unsealed", "head", "faults"), facts_of(row)
+    facts = {name: found.get(name) for name in names}
+    # What a check has found is an entry like any other: somebody may have altered it.
+    if not (isinstance(facts["faults"], list) and isinstance(facts["head"], list) and len(facts["head"]) == 2):
+        facts["faults"] = [journal_keep.not_as_sealed(row._mapping)]
     return SimpleNamespace(**facts, fine=not facts["faults"], at=local(row.at).strftime("%Y-%m-%d %H:%M"))
 
 

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from datetime import datetime
+from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
+from core import journal as journal_module
+from core.context import Actor, acting
+from core.custom import CustomField
 from core.db import db
 from core.jobs import run_jobs
-from core.journal import journal
+from core.journal import batch, batches, journal
 from core.model import model_of
+from core.people import MortiseUser
+from core.records import records
 from core.testing import both_databases
+from core.web.history import verb_words
 from tests.core.test_journal_keep import seal_all
 
 
@@ -145,3 +153,71 @@ def test_entries_are_taken_out_after_the_number_was_typed_and_erased_after_the_r
     assert "Valley" not in chief.get("/settings/journal/export?model=crm_client").text
     seal_all()
     assert "The journal is whole." in checked(chief)
+
+
+@both_databases
+def test_what_a_deleted_record_held_is_found_by_link_and_own_field_as_well(app, login_as):
+    chief = login_as("chief", level="system_administrator")
+    with acting(Actor(system=True)):
+        records(CustomField).create({"model": "crm_client", "title": "Shoe size", "kind": "text"})
+        db.session.commit()
+        boss = db.session.execute(select(MortiseUser.id).where(MortiseUser.username == "chief")).scalar_one()
+        name = db.session.execute(select(CustomField.name)).scalar_one()
+        made = records(model_of("crm_client")).create({"name": "Far Hills", "owner": boss, name: "forty-two"})
+        db.session.commit()
+        number = made.id
+    assert chief.delete(f"/api/v1/crm_client/{number}").status_code < 300
+    for words in ({"field": name}, {"field": name, "value": "forty"}, {"field": "owner"}, {"field": "owner", "value": str(boss)}):
+        found = numbers(chief, record=number, **words)
+        assert {one[1] for one in found} == {"created", "deleted"}, (words, found)
+    assert (str(number), "deleted", "Shoe size") in numbers(chief) and (str(number), "deleted", "Owner") in numbers(chief)
+    assert numbers(chief, field=name, value="Far Hills") == set()
+
+
+@both_databases
+def test_columns_behind_the_fields_are_no_way_round_what_is_hidden(told):
+    chief = told[0]
+    for name in ("custom", "owner_id"):
+        answer = chief.get(f"/settings/journal?model=crm_client&field={name}&value=1")
+        assert answer.status_code == 400 and "There is no field" in answer.text, name
+
+
+@both_databases
+def test_a_large_batch_hides_nothing_of_those_below_it_and_is_seen_whole_by_its_link(app, login_as):
+    chief = login_as("chief", level="system_administrator")
+    chief.post("/crm_tag/new", data={"name": "Lonely", "_once": "a"})
+    with acting(Actor(system=True)), batch("Many at once"):
+        for number in range(700):
+            records(model_of("crm_tag")).create({"name": f"Tag {number}"})
+        db.session.commit()
+    page = chief.get("/settings/journal?model=crm_tag").text
+    assert "Tag Lonely" in page and page.count("Tag Tag ") == 8
+    assert "and more than 592 more" in page
+    number = db.session.execute(select(func.max(journal.c.batch_id)).where(journal.c.model == "crm_tag")).scalar_one()
+    assert f'href="/settings/journal?batch={number}"' in page
+    whole = chief.get(f"/settings/journal?batch={number}").text
+    assert whole.count("Tag Tag ") == 600 and "and more; the file tells them all" in whole
+
+
+def test_every_action_that_is_journalled_has_a_word():
+    """Every constant that stands as an action in a call of the journal, in core and in the addons."""
+    told, root = set(), Path(journal_module.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        told |= set(re.findall(r'journal\.write(?:_beside|_many)?\(\[?\(?[^\n"]*(?:"[a-z_]+")?, [^\n"]*"([a-z][a-z -]+)", \{', text))
+        told |= set(re.findall(r'^(?:VERB|FAILED) = "([a-z-]+)"$', text, re.MULTILINE))
+        told |= set(re.findall(r'_tell\("([a-z-]+)"', text))
+    assert {"seed", "demo", "mail-again", "mail-cancel", "password-link", "sign-in-failed", "sign-out", "backup-deleted"} <= told, told
+    assert told <= set(verb_words()), told - set(verb_words())
+
+
+@both_databases
+def test_the_page_tells_who_and_by_which_door_from_the_rows_that_are_chained(told):
+    chief, *_rest, wang = told
+    table = batches
+    mine = select(journal.c.batch_id).where(journal.c.model == "crm_client", journal.c.user_id == wang)
+    li = db.session.execute(select(MortiseUser.id).where(MortiseUser.username == "li")).scalar_one()
+    db.session.execute(update(table).where(table.c.id.in_(mine)).values(user_id=li, door="import"))
+    db.session.commit()
+    page = chief.get(f"/settings/journal?model=crm_client&person={wang}").text
+    assert "<b>wang</b>" in page and "<b>li</b>" not in page and "by an import</span>" not in page

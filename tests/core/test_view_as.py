@@ -6,6 +6,7 @@ from sqlalchemy import select
 
 from core.db import db
 from core.journal import journal
+from core.settings import set_setting
 from core.testing import both_databases
 
 
@@ -58,3 +59,20 @@ def test_signing_out_works_meanwhile_and_the_next_session_is_ones_own(app, login
     browser.post(f"/ab_user/{li.id}/view-as")
     assert browser.post("/logout/").status_code == 302
     assert browser.post("/view-as/end").status_code in (302, 401, 403)
+
+
+@both_databases
+def test_the_journal_names_whoever_looked_with_anothers_eyes(app, login_as, create, create_user):
+    li = create_user("li", roles=["Salesperson"])
+    his = create("crm_client", name="His own", owner=li)
+    set_setting("journal.read_models", "crm_client")
+    db.session.commit()
+    boss, own = login_as(create_user("boss", level="administrator")), login_as(li)
+    assert own.get(f"/crm_client/{his.id}").status_code == 200
+    boss.post(f"/ab_user/{li.id}/view-as")
+    assert boss.get(f"/crm_client/{his.id}").status_code == 200
+    boss.post("/view-as/end")
+    page = boss.get("/settings/journal?verb=read").text
+    assert page.count("<b>boss, with the eyes of li</b>") == 1 and page.count("<b>li</b>") == 1
+    lines = boss.get("/settings/journal/export?verb=read").get_data().decode("utf-8-sig").splitlines()
+    assert len([one for one in lines if "boss, with the eyes of li" in one]) == 1 and len(lines) == 3
