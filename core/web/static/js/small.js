@@ -15,12 +15,17 @@ function typed() {
   return [...fields].some((field) => field.value !== field.defaultValue && !field.closest(".ts-wrapper"));
 }
 
+// By what is written on the key, wherever it lies (QWERTZ); by its place where letters are others (Cyrillic).
+function isZ(event) {
+  return /^[a-z]$/i.test(event.key) ? event.key.toLowerCase() === "z" : event.code === "KeyZ";
+}
+
 // Ctrl-Z outside fields takes back what one did last, Ctrl-Shift-Z does it again; not while something is typed and unsaved.
 function startUndo() {
   const form = document.getElementById("undo-last");
   if (!form) return;
   document.addEventListener("keydown", (event) => {
-    if (event.code !== "KeyZ" || !(event.ctrlKey || event.metaKey) || event.altKey || event.defaultPrevented) return;
+    if (!isZ(event) || !(event.ctrlKey || event.metaKey) || event.altKey || event.defaultPrevented) return;
     if (event.target.closest("input, textarea, select, [contenteditable], dialog") || document.querySelector("dialog[open], .m-changed") || typed()) return;
     event.preventDefault();
     form.elements.again.value = event.shiftKey ? "1" : "";
