@@ -105,7 +105,7 @@ def test_the_trash_over_rest_has_the_gates_of_its_page(app, api_as, create, crea
     for wrong, status in (("model=nothing", 404), ("before=x", 400), ("limit=0", 400), ("x=1", 400)):
         assert his.get(f"/api/v1/_trash?{wrong}").status_code == status, wrong
     answer = his.post(f"/api/v1/_trash/{entry['row']}")
-    assert answer.status_code == 200 and answer.json == {"model": "crm_client", "id": number, "title": "Far Hills"}
+    assert answer.status_code == 200 and answer.json == {"model": "crm_client", "id": number, "title": "Far Hills", "stayed": []}
     answer = his.post(f"/api/v1/_trash/{entry['row']}")
     assert answer.status_code == 409 and "there again already" in answer.json["message"]
     assert his.get("/api/v1/_trash").json["result"] == []
