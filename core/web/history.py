@@ -92,6 +92,9 @@ def verb_words() -> dict[str, str]:
         "mail-again": _("had a mail sent again"),
         "mail-cancel": _("cancelled a mail"),
         "mail-password": _("changed the password of the mail server"),
+        "job-cancel": _("cancelled a job"),
+        "job-again": _("had a job tried again"),
+        "remove": _("removed an addon for good"),
         "password-link": _("made a link for a new password"),
     }
 
