@@ -248,9 +248,10 @@ def sign_in(login: str, password: str, tries: int, *, entering: bool = True, age
         return Try(wait_seconds=wait)
     person = person_of(row, row.id) if row else None
     if not check_password(row.password if row and person else None, password) or person is None:
-        if entering:
-            with db.short() as connection:
+        with db.short() as connection:
+            if entering:
                 _keep(connection, row.id if row else None, False, agent)
+            _tell_refused(connection, row.id if row else None)
         return Try()
     with db.short() as connection:
         forget_failures(connection, keys)
@@ -278,8 +279,10 @@ def second_step(person: Person, code: str, tries: int, *, entering: bool = True,
             forget_failures(connection, keys)
             if entering:
                 _entered(connection, person.id, agent)
-        elif entering:
-            _keep(connection, person.id, False, agent)
+        else:
+            if entering:
+                _keep(connection, person.id, False, agent)
+            _tell_refused(connection, person.id)
     return Try(person, by=taken) if taken else Try(refusal=_("This code is not right, or was used already."))
 
 
@@ -294,10 +297,13 @@ def _keep(connection: Connection, user_id: int | None, worked: bool, agent: str 
     who = actor()
     values = {"user_id": user_id, "at": now(), "worked": worked, "door": who.door, "address": (who.address or "")[:64] or None}
     connection.execute(insert(sign_ins).values(**values, agent=(agent or "")[:200] or None))
-    if not worked:
-        # Under the account that was tried, so that questions and erasing by person find it. What was typed may be a password.
-        with acting(replace(who, user_id=user_id, memo={})):
-            write_on(connection, [(user_table.name, user_id or 0, FAILED, {}, None)])
+
+
+def _tell_refused(connection: Connection, user_id: int | None) -> None:
+    """Journal that a password or code was wrong, also of somebody who is in already and is asked once more."""
+    # Under the account that was tried, so that questions and erasing by person find it. What was typed may be a password.
+    with acting(replace(actor(), user_id=user_id, memo={})):
+        write_on(connection, [(user_table.name, user_id or 0, FAILED, {}, None)])
 
 
 def find_account(connection: Connection, typed: str) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, DateTime, Index, Integer, String, Text, delete, event, inspect, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
+from core import journal
 from core.context import now
 from core.db import db
 from core.errors import Invalid, Missing
@@ -82,7 +83,14 @@ def make_key(user_id: int, name: str, scopes: list[str], expires_at: datetime | 
     facts = {"user_id": user_id, "name": name.strip()[:80], "scopes": " ".join(sorted(set(scopes)))}
     values = {**facts, "start": secret[:9], "digest": _digest(secret), "created_at": now(), "expires_at": expires_at}
     db.session.connection().execute(keys.insert().values(values))
+    journal.write("ab_user", user_id, "api-key", {name: [None, value] for name, value in _facts(values).items()})
     return secret
+
+
+def _facts(key: Any) -> dict[str, Any]:
+    """Which key it is and how far it reaches, for the journal."""
+    found = {"key": key["name"], "start": key["start"], "reach": key["scopes"], "until": key["expires_at"]}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _known(scope: str) -> bool:
@@ -101,7 +109,7 @@ def keys_of(user_id: int) -> list[Any]:
 
 def remove_key(user_id: int, key_id: int) -> None:
     """Delete a key of this person, in the caller's transaction. Raises `Missing`."""
-    if not db.session.connection().execute(delete(keys).where(keys.c.id == key_id, keys.c.user_id == user_id)).rowcount:
+    if not _end(user_id, db.session.connection(), keys.c.id == key_id):
         raise Missing(_("There is no such key any more."))
 
 
@@ -134,5 +142,12 @@ def _end_with_the_account(_mapper: Any, connection: Connection, user: MortiseUse
 
 def end_keys(user_id: int, connection: Connection | None = None) -> int:
     """Delete all keys of a person, in the caller's transaction; how many there were."""
-    done: Any = (connection or db.session.connection()).execute(delete(keys).where(keys.c.user_id == user_id))
-    return int(done.rowcount)
+    return _end(user_id, connection or db.session.connection())
+
+
+def _end(user_id: int, connection: Connection, *which: Any) -> int:
+    ended = connection.execute(delete(keys).where(keys.c.user_id == user_id, *which).returning(keys)).mappings().all()
+    if ended:
+        told = [{name: [value, None] for name, value in _facts(one).items()} for one in ended]
+        journal.write_many([("ab_user", user_id, "api-key-end", facts, None) for facts in told])
+    return len(ended)

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import select, update
 
+from core import journal
 from core.context import actor, now
 from core.db import db
 from core.errors import Conflict, Missing
@@ -40,6 +41,7 @@ def cancel(job_id: int) -> str:
         raise Conflict(_("This job is over already; there is nothing left to cancel."))
     waits = (core_job.c.id == job_id) & (core_job.c.state == "queued")
     over = {"state": "cancelled", "due_at": None, "finished_at": now(), "cancel_asked": True}
+    journal.write(core_job.name, job_id, "job-cancel", {})
     if db.session.execute(update(core_job).where(waits).values(over)).rowcount:
         return "cancelled"
     db.session.execute(update(core_job).where(core_job.c.id == job_id, core_job.c.state == "running").values(cancel_asked=True))
@@ -57,6 +59,7 @@ def try_again(job_id: int) -> None:
     over = (core_job.c.id == row.id) & core_job.c.state.in_(["dead", "cancelled"])
     if not db.session.execute(update(core_job).where(over).values(again)).rowcount:
         raise Conflict(_("Only a job that failed or was cancelled can be tried again."))
+    journal.write(core_job.name, job_id, "job-again", {})
 
 
 def job_memory(job_id: int) -> tuple[dict[str, Any], int | None]:

@@ -67,6 +67,11 @@ def saved(model: str | None, record_id: int | None, name: str) -> None:
     actor().memo.setdefault("saved_files", []).append((model or "core_file", record_id or 0, name))
 
 
+def pending() -> dict[str, Any]:
+    """What `note` has to tell so far: a request that is taken back forgets what it has learnt, and its page has shown it."""
+    return {name: actor().memo[name] for name in ("saw", "saw_groups", "saved_files") if name in actor().memo}
+
+
 def note() -> None:
     """Journal what this request has shown or given, on a connection of its own: the request itself only reads."""
     memo = actor().memo

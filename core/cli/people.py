@@ -123,6 +123,7 @@ def _unlock(chosen: Any) -> int:
     from core.accounts import unlock
     from core.cli.house import house
     from core.db import db
+    from core.journal import write
 
     with house(title=f"Unlock {chosen.login}"):
         user = _find(chosen.login)
@@ -130,6 +131,8 @@ def _unlock(chosen: Any) -> int:
         closed = not user.active
         user.active, user.locked_until = True, None
         db.session.flush()
+        if failed:
+            write("ab_user", user.id, "unlock", {})
     say(f"{chosen.login} can sign in again." if failed or closed else f"{chosen.login} was not locked.")
     return 0
 

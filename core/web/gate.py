@@ -46,6 +46,8 @@ WHILE_UNPROVED = WHILE_FORCED | {f"factor_pages.{name}" for name in ("factor", "
 """What a person may do before he has the second factor that he must have."""
 WHILE_SETTING_UP = WHILE_FORCED | {"signin.setup"}
 STAMPED_SECONDS = 365 * 86400
+SHOWING = (200, 206, 409, 422)
+"""Answers that show what was read: pages, files by pieces too, and forms that come back with what was wrong."""
 MOST_JSON_BYTES = 8 * 2**20
 LARGE_UPLOADS = {"imports.upload": LARGEST_FILE + 2**20}
 """Endpoints that take more than ``max_upload_mb``, with the bytes of a whole request: the file, and the form around it."""
@@ -84,8 +86,10 @@ class Mortise(LanguageApp):
                     session.pop(sessions.SAID, None)
                     raise
             else:
+                shown = reading.pending()
                 once.give_up()
-        if response.status_code == 200:
+                actor().memo.update(shown)
+        if response.status_code in SHOWING:
             reading.note()
         return response
 

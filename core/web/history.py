@@ -92,6 +92,9 @@ def verb_words() -> dict[str, str]:
         "mail-again": _("had a mail sent again"),
         "mail-cancel": _("cancelled a mail"),
         "mail-password": _("changed the password of the mail server"),
+        "job-cancel": _("cancelled a job"),
+        "job-again": _("had a job tried again"),
+        "remove": _("removed an addon for good"),
         "password-link": _("made a link for a new password"),
     }
 
@@ -122,12 +125,29 @@ def fact_texts(verb: str, facts: dict[str, Any]) -> list[dict[str, str]]:
     """What a row says that tells of no change, as lines like those of changes: how many were taken along, which ones."""
     words = {"rows": _("Rows"), "ids": _("Numbers of the records"), "groups": _("Groups and totals of"), "name": _("File")}
     made = []
+    if verb in ("api-key", "api-key-end"):
+        return _key_texts(facts)
     for name, label in words.items() if verb in (*LOOKING, "export") else ():
         value = facts[name][1] if isinstance(facts.get(name), list) and verb == "export" else facts.get(name)
         if value not in (None, ""):
             new = spans(value) if name == "ids" and isinstance(value, list) else " ".join(value) if isinstance(value, list) else str(value)
             made.append({"label": label, "old": "", "new": new})
     return made
+
+
+def _key_texts(facts: dict[str, Any]) -> list[dict[str, str]]:
+    from core.web.key_pages import reach_words, until_words
+
+    read = {
+        "key": (_("API key"), str), "start": (_("Begins with"), str), "reach": (_("It may"), lambda value: reach_words(value.split())),
+        "until": (_("Until"), lambda value: until_words(datetime.fromisoformat(value.removesuffix("Z")))),
+    }  # fmt: skip
+    # Of keys made before this was told there is a name and no more.
+    told = {name: facts[name] for name in read if isinstance(facts.get(name), list)}
+    return [
+        {"label": read[name][0], **{when: read[name][1](one) if one else "" for when, one in zip(("old", "new"), pair, strict=True)}}
+        for name, pair in told.items()
+    ]
 
 
 def facts_of(row: Any) -> dict[str, Any]:

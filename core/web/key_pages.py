@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, redirect, render_template, request
 
-from core import api_keys, journal
+from core import api_keys
 from core.addons import enabled
 from core.context import actor, local, now, until_words
 from core.errors import Invalid, Refused
@@ -51,7 +51,6 @@ def make() -> Any:
         errors = problem.errors
     if errors:
         return drawn("keys.html", _page(typed | {"tables": tables}, errors), 422)
-    journal.write("ab_user", actor().user_id or 0, "api-key", {"name": typed["name"]})
     page = _page({}, {})
     page.secret, page.name = secret, typed["name"]
     return render_template("keys.html", page=page)
@@ -61,7 +60,6 @@ def make() -> Any:
 def remove(key_id: int) -> Any:
     """Delete one of one's own keys; what uses it is shut out at once."""
     api_keys.remove_key(actor().user_id or 0, key_id)
-    journal.write("ab_user", actor().user_id or 0, "api-key-end", {})
     say(_("The key is deleted; whatever used it is shut out."))
     return redirect("/account/keys")
 
@@ -73,7 +71,6 @@ def take_away(person: int, key_id: int) -> Any:
     if not (verdict := may("edit", user, "active")) or not outranks(user):
         raise Refused(_("You may change people of a lower level only."), verdict)
     api_keys.remove_key(person, key_id)
-    journal.write("ab_user", person, "api-key-end", {})
     say(_("The key is deleted; whatever used it is shut out."))
     return redirect(f"/ab_user/{person}")
 
@@ -85,7 +82,7 @@ def lines_of(user_id: int) -> list[SimpleNamespace]:
             id=one.id,
             name=one.name,
             start=one.start,
-            reach=_reach(one.scopes.split()),
+            reach=reach_words(one.scopes.split()),
             until=until_words(one.expires_at),
             over=one.expires_at is not None and one.expires_at <= now(),
             used=_when(one.used_at) if one.used_at else "",
@@ -95,7 +92,8 @@ def lines_of(user_id: int) -> list[SimpleNamespace]:
     ]
 
 
-def _reach(scopes: list[str]) -> str:
+def reach_words(scopes: list[str]) -> str:
+    """How far a key with these scopes reaches, as a person reads it."""
     words = {"read": _("read"), "write": _("read and write")}
     tables = [one.rpartition(":")[0] for one in scopes]
     verb = words.get(scopes[0].rpartition(":")[2], "") if scopes else ""

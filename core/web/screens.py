@@ -17,7 +17,7 @@ from core.i18n import listed, ngettext, t
 from core.journal import write
 from core.model import model_label, models
 from core.preferences import prefer_columns, share_columns
-from core.reading import PRINT
+from core.reading import PRINT, saw
 from core.records import records
 from core.rules import may
 from core.settings import Setting
@@ -94,6 +94,7 @@ def form(table: str, record_id: int) -> Any:
             say(_("“%(title)s” was saved.", title=str(record)), undo=True)
             return redirect(safe_next(f"/{table}/{record_id}", "_next"))
         status = 409 if clashes else 422
+        saw(view.model, (record_id,))
     page = record_page(made)
     return drawn("form.html", page, status)
 

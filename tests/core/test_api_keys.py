@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import timedelta
 
@@ -10,8 +11,9 @@ from sqlalchemy import select
 
 from core.api_keys import keys
 from core.db import db
-from core.people import PersonalRight
-from core.testing import both_databases
+from core.journal import journal
+from core.people import MortiseUser, PersonalRight
+from core.testing import PASSWORD, both_databases, settle
 
 
 def make(browser, **values):
@@ -127,3 +129,40 @@ def test_what_is_wrong_is_said_and_nothing_is_made(app, login_as, values, said):
     answer = login_as("li").post("/account/keys", data={"name": "The till", "reach": "read", **values})
     assert answer.status_code == 422 and said in answer.text
     assert db.session.execute(select(keys.c.id)).all() == []
+
+
+def told(verb):
+    """What the journal tells of keys with this verb, oldest first."""
+    db.session.rollback()
+    found = db.session.execute(select(journal.c.record_id, journal.c.changes).where(journal.c.verb == verb).order_by(journal.c.id)).all()
+    settle()
+    return [(row.record_id, json.loads(row.changes)) for row in found]
+
+
+@both_databases
+def test_the_journal_tells_which_key_was_made_or_ended_and_how_far_it_reached(app, login_as, create_user):
+    li = create_user("li", roles=["Salesperson"])
+    boss = login_as("boss", level="administrator")
+    browser = login_as(li)
+    make(browser)
+    make(browser, name="The shop", reach="write", tables="crm_client", until="2099-12-31")
+    made = told("api-key")
+    assert [person for person, _facts in made] == [li.id, li.id]
+    assert made[0][1].keys() == {"key", "start", "reach"} and made[0][1]["reach"] == [None, "read"]
+    assert made[1][1]["key"] == [None, "The shop"] and made[1][1]["reach"] == [None, "crm_client:write"] and made[1][1]["until"][0] is None
+    page = boss.get("/settings/journal?verb=api-key").text
+    assert "The shop" in page and "read and write: Clients" in page
+    # Ended by its owner, together with a password, and with the account: each is told, and which one it was.
+    one = db.session.scalars(select(keys.c.id).where(keys.c.name == "The shop")).one()
+    db.session.rollback()
+    browser.post(f"/account/keys/{one}/delete")
+    assert [(person, facts["key"]) for person, facts in told("api-key-end")] == [(li.id, ["The shop", None])]
+    words = {"current": PASSWORD, "new": "another long horse", "again": "another long horse", "keys": "1"}
+    assert browser.post("/account/password", data=words).status_code == 302
+    assert [facts["key"] for _person, facts in told("api-key-end")] == [["The shop", None], ["The till", None]]
+    wang = create_user("wang", roles=["Salesperson"])
+    make(login_as(wang), name="The last")
+    user = db.session.get(MortiseUser, wang.id)
+    user.active = False
+    db.session.commit()
+    assert [facts["key"] for _person, facts in told("api-key-end")][2:] == [["The last", None]]

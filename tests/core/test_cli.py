@@ -131,7 +131,10 @@ def test_a_locked_account_is_opened(house: Installation) -> None:
         )
     assert "can sign in again" in house.must("user", "unlock", "locked.one")
     assert house.ask("SELECT * FROM core_sign_in_attempt") == []
+    told = "SELECT door FROM core_journal WHERE model = 'ab_user' AND verb = 'unlock'"
+    assert house.ask(told) == [("command line",)]
     assert "was not locked" in house.must("user", "unlock", "locked.one")
+    assert len(house.ask(told)) == 1
 
 
 def test_the_journal_says_command_line(house: Installation) -> None:
