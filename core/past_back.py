@@ -63,7 +63,7 @@ def _fields(model: type, record: Any, then: Values, here: Values, names: Collect
 
 def _lines(other: Any, link: str, then: Past, here: Past, lines: Collection[Line] | None, record: Any) -> int:
     table, count = other.__tablename__, 0
-    before, after = then.parts.get(other, {}), here.parts.get(other, {})
+    before, after, elsewhere = (some.get(other, {}) for some in (then.parts, here.parts, then.elsewhere))
     chosen = [one for one in sorted({*before, *after}) if before.get(one) != after.get(one) and (lines is None or (table, one) in lines)]
     if not chosen or (lines is None and not actor().system and not enabled(other.addon)):
         # What sleeps with its addon stays as it is; named, it is refused below.
@@ -73,10 +73,15 @@ def _lines(other: Any, link: str, then: Past, here: Past, lines: Collection[Line
     if gone:
         _come_back(other, gone, record)
     stored = {one.id: one for one in gate.many(chosen)}
+    # What came from another record goes back there: to where it was then, or was made since.
+    fresh = [one for one in chosen if one not in before]
+    homes = _made_in(other, fresh) | {one: values[link] for one, values in elsewhere.items() if values.get(link)}
     for one in chosen:
         if one not in stored:
             raise Refused(_("A line of then is out of your reach, so nothing was changed."))
-        if one not in before:
+        if one not in before and homes.get(one, record.id) != record.id:
+            gate.edit(stored[one], {link: homes[one]})
+        elif one not in before:
             gate.delete(stored[one])
         else:
             present = values_of(stored[one])
@@ -85,6 +90,16 @@ def _lines(other: Any, link: str, then: Past, here: Past, lines: Collection[Line
                 gate.edit(stored[one], {name: before[one].get(name) for name in names})
         count += 1
     return count
+
+
+def _made_in(other: Any, ids: list[int]) -> dict[int, int]:
+    """{line: the record that it was made as a part of}."""
+    if not ids:
+        return {}
+    made = (journal.c.model == other.__tablename__) & journal.c.record_id.in_(ids) & (journal.c.verb == "create")
+    rows = db.session.execute(select(journal.c.record_id, journal.c.part_of_id).where(made).order_by(journal.c.id.desc()))
+    # What came back out of the trash has several; the first counts.
+    return {row.record_id: row.part_of_id for row in rows}
 
 
 def _come_back(other: Any, ids: list[int], record: Any) -> None:

@@ -105,7 +105,7 @@ def test_the_trash_over_rest_has_the_gates_of_its_page(app, api_as, create, crea
     for wrong, status in (("model=nothing", 404), ("before=x", 400), ("limit=0", 400), ("x=1", 400)):
         assert his.get(f"/api/v1/_trash?{wrong}").status_code == status, wrong
     answer = his.post(f"/api/v1/_trash/{entry['row']}")
-    assert answer.status_code == 200 and answer.json == {"model": "crm_client", "id": number, "title": "Far Hills"}
+    assert answer.status_code == 200 and answer.json == {"model": "crm_client", "id": number, "title": "Far Hills", "stayed": []}
     answer = his.post(f"/api/v1/_trash/{entry['row']}")
     assert answer.status_code == 409 and "there again already" in answer.json["message"]
     assert his.get("/api/v1/_trash").json["result"] == []
@@ -167,3 +167,33 @@ def test_of_two_who_bring_the_same_back_at_once_one_does_and_the_other_hears_why
         lines = select(func.count()).select_from(contact).where(contact.client_id == number)
         assert db.session.execute(lines).scalar_one() == 1
         db.session.commit()
+
+
+@both_databases
+def test_a_line_that_came_from_another_record_is_a_moment_and_goes_back_there(app, api_as, login_as, create, create_user):
+    li = create_user("li", roles=["Sales manager"])
+    far, near = create("crm_client", name="Far Hills", owner=li).id, create("crm_client", name="Near Hills", owner=li).id
+    his, url = api_as(li), f"/api/v1/crm_client/{near}/past"
+    ada = his.post("/api/v1/crm_contact/", json={"client": far, "name": "Ada"}).json["id"]
+    contact = f"/api/v1/crm_contact/{ada}"
+    made = his.get(url).json["result"][-1]["row"]
+    assert his.put(contact, json={"client": near}).status_code == 200
+    came = his.get(url).json["result"][-1]["row"]
+    assert came > made and [one["id"] for one in his.get(f"{url}?row={came}").json["lines"]["crm_contact"]] == [ada]
+    page = login_as(li).get(f"/crm_client/{near}/_past?row={made}").text
+    assert "Ada" in page and "not there then" in page
+    assert his.post(url, json={"row": made, "all": True}).json["changed"] == 1
+    assert his.get(contact).json["result"]["client"] == far
+    # Both moments stay, also once the line has left for good; and the history tells of them.
+    assert his.put(contact, json={"client": near}).status_code == 200
+    assert his.delete(contact).status_code in (200, 204)
+    assert len(his.get(url).json["result"]) == 5
+    told = login_as(li).get(f"/crm_client/{near}/_history").text
+    assert told.count('<span class="m-dim">Contact ') == 4, told
+    # Where it came from is gone by now: a sentence, and nothing half done.
+    ben = his.post("/api/v1/crm_contact/", json={"client": far, "name": "Ben"}).json["id"]
+    assert his.put(f"/api/v1/crm_contact/{ben}", json={"client": near}).status_code == 200
+    assert his.delete(f"/api/v1/crm_client/{far}").status_code in (200, 204)
+    answer = his.post(url, json={"row": made, "all": True})
+    assert answer.status_code in (409, 422) and "message" in answer.json, answer.text
+    assert his.get(f"/api/v1/crm_contact/{ben}").json["result"]["client"] == near
