@@ -55,10 +55,17 @@ def _fields(model: type, record: Any, then: Values, here: Values, names: Collect
     if wrong := {name: sentence for name in names or () if (sentence := gate.writable(name, known.get(name)))}:
         raise Invalid(wrong)
     changed = differing(model, then, here)
-    wanted = [name for name in changed if (gate.writable(name, known[name]) is None if names is None else name in names)]
+    wanted = [name for name in changed if name in names] if names is not None else _possible(gate, changed, then)
     if wanted:
         gate.edit(record, {name: then.get(name) for name in wanted})
     return len(wanted)
+
+
+def _possible(gate: Any, changed: list[str], then: Values) -> list[str]:
+    """Those that the person may write, without what must not be empty today and was: a field that was made, or made required, since."""
+    known = fields_of(gate.model)
+    some = [name for name in changed if gate.writable(name, known[name]) is None]
+    return [name for name in some if not (known[name].required and then.get(name) in (None, "", []))]
 
 
 def _lines(other: Any, link: str, then: Past, here: Past, lines: Collection[Line] | None, record: Any) -> int:
@@ -85,7 +92,7 @@ def _lines(other: Any, link: str, then: Past, here: Past, lines: Collection[Line
             gate.delete(stored[one])
         else:
             present = values_of(stored[one])
-            names = [name for name in differing(other, before[one], present) if gate.writable(name, fields_of(other)[name]) is None]
+            names = _possible(gate, differing(other, before[one], present), before[one])
             if names:
                 gate.edit(stored[one], {name: before[one].get(name) for name in names})
         count += 1

@@ -9,10 +9,12 @@ from typing import Any
 from sqlalchemy import func, select
 
 from core.addons import disable, enable
+from core.custom import CustomField
 from core.db import db
 from core.journal import journal
 from core.model import model_of
 from core.people import FieldRight, RoleRow
+from core.records import records
 from core.testing import both_databases
 
 
@@ -197,3 +199,25 @@ def test_a_line_that_came_from_another_record_is_a_moment_and_goes_back_there(ap
     answer = his.post(url, json={"row": made, "all": True})
     assert answer.status_code in (409, 422) and "message" in answer.json, answer.text
     assert his.get(f"/api/v1/crm_contact/{ben}").json["result"]["client"] == near
+
+
+@both_databases
+def test_a_field_that_is_required_since_does_not_keep_the_rest_from_coming_back(app, api_as, acting_as, create_user):
+    chief = create_user("chief", level="system_administrator")
+    his = api_as(chief)
+    number = his.post("/api/v1/crm_client/", json={"name": "Far Hills"}).json["id"]
+    ada = his.post("/api/v1/crm_contact/", json={"client": number, "name": "Ada"}).json["id"]
+    url = f"/api/v1/crm_client/{number}/past"
+    made = his.get(url).json["result"][-1]["row"]
+    with acting_as(chief):
+        for table in ("crm_client", "crm_contact"):
+            records(CustomField).create({"model": table, "title": "Size", "kind": "integer", "required": True})
+        db.session.commit()
+    assert his.put(f"/api/v1/crm_client/{number}", json={"name": "Near Hills", "x_size": 4}).status_code == 200
+    assert his.put(f"/api/v1/crm_contact/{ada}", json={"name": "Adele", "x_size": 5}).status_code == 200
+    answer = his.post(url, json={"row": made, "all": True})
+    assert answer.status_code == 200 and answer.json["changed"] == 2, answer.text
+    told = [his.get(f"/api/v1/{one}").json["result"] for one in (f"crm_client/{number}", f"crm_contact/{ada}")]
+    assert [(one["name"], one["x_size"]) for one in told] == [("Far Hills", 4), ("Ada", 5)]
+    # Asked for by its name it is told why not.
+    assert his.post(url, json={"row": made, "fields": ["x_size"]}).status_code == 422
