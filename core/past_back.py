@@ -17,6 +17,7 @@ from core.model import fields_of
 from core.past import Past, Values, parts_of, pasts, values_of
 from core.records import records
 from core.rules import may
+from core.trash import went_along
 from core.undo import take_back
 
 Line = tuple[str, int]
@@ -122,5 +123,8 @@ def _come_back(other: Any, ids: list[int], record: Any) -> None:
         journal.c.model == other.__tablename__, journal.c.record_id.in_(wanted), journal.c.verb == "delete"
     )
     rows = {row.record_id: row for row in db.session.execute(query.order_by(journal.c.id))}
-    if clashes := take_back([rows[one] for one in wanted if one in rows]):
-        raise Conflict(clashes[0].sentence)
+    # With its files, shares and whatever else went with it.
+    every = {one.id: one for row in rows.values() for one in went_along(row)}
+    for clash in take_back([every[number] for number in sorted(every, reverse=True)]):
+        if clash.model == other.__tablename__ and clash.record_id in wanted:
+            raise Conflict(clash.sentence)

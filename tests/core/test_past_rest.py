@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import io
 import threading
 from typing import Any
 
@@ -221,3 +222,24 @@ def test_a_field_that_is_required_since_does_not_keep_the_rest_from_coming_back(
     assert [(one["name"], one["x_size"]) for one in told] == [("Far Hills", 4), ("Ada", 5)]
     # Asked for by its name it is told why not.
     assert his.post(url, json={"row": made, "fields": ["x_size"]}).status_code == 422
+
+
+@both_databases
+def test_a_line_comes_back_with_its_files_and_shares(app, api_as, login_as, create, create_user):
+    chief, wang = create_user("chief", level="system_administrator"), create_user("wang")
+    his, screen = api_as(chief), login_as(chief)
+    create(CustomField, model="crm_contact", title="Scan", kind="file")
+    number = his.post("/api/v1/crm_client/", json={"name": "Far Hills"}).json["id"]
+    ada = his.post("/api/v1/crm_contact/", json={"client": number, "name": "Ada"}).json["id"]
+    sent = {"name": "Ada", "client": number, "x_scan": (io.BytesIO(b"a lease"), "lease.txt")}
+    assert screen.post(f"/crm_contact/{ada}", data=sent).status_code == 302
+    create("core_share", model="crm_contact", record_id=ada, user=wang, access="read")
+    url, line = f"/api/v1/crm_client/{number}/past", f"/api/v1/crm_contact/{ada}"
+    file, row = his.get(line).json["result"]["x_scan"], his.get(url).json["result"][-1]["row"]
+    assert his.delete(line).status_code == 200 and screen.get(f"/file/{file}").status_code == 404
+    answer = his.post(url, json={"row": row, "lines": [{"model": "crm_contact", "id": ada}]})
+    assert answer.status_code == 200 and his.get(line).json["result"]["x_scan"] == file, answer.text
+    with screen.get(f"/file/{file}") as saved:
+        assert saved.status_code == 200 and saved.data == b"a lease"
+    shares = model_of("core_share")
+    assert db.session.execute(select(func.count()).select_from(shares).where(shares.record_id == ada)).scalar_one() == 1
