@@ -31,6 +31,11 @@ def differing(model: type, then: Values, here: Values) -> list[str]:
     return [name for name in names if not known[name].system and known[name].kind.name != "formula"]
 
 
+def changed_meanwhile() -> str:
+    """What is told when the record is not any more what the difference was shown to."""
+    return _("Somebody changed this record meanwhile. Look at what differs once more, then bring it back.")
+
+
 def restore(record: Any, row: int, names: Collection[str] | None = None, lines: Collection[Line] | None = None) -> int:
     """Make ``record`` what it was after this row of the journal; of its fields only ``names``, of its lines only ``lines``.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import io
+import re
 import threading
 from typing import Any
 
@@ -243,3 +244,32 @@ def test_a_line_comes_back_with_its_files_and_shares(app, api_as, login_as, crea
         assert saved.status_code == 200 and saved.data == b"a lease"
     shares = model_of("core_share")
     assert db.session.execute(select(func.count()).select_from(shares).where(shares.record_id == ada)).scalar_one() == 1
+
+
+@both_databases
+def test_what_somebody_changed_meanwhile_is_not_overwritten_unseen(app, api_as, login_as, create_user):
+    li = create_user("li", roles=["Sales manager"])
+    his, screen = api_as(li), login_as(li)
+    number = his.post("/api/v1/crm_client/", json={"name": "Far Hills"}).json["id"]
+    one, url = f"/api/v1/crm_client/{number}", f"/api/v1/crm_client/{number}/past"
+    row = his.get(url).json["result"][-1]["row"]
+    his.put(one, json={"name": "Near Hills"})
+    seen, page = his.get(one).json["result"]["version"], f"/crm_client/{number}/_past?row={row}"
+    form = {name: re.search(f'name="{name}" value="([0-9]+)"', screen.get(page).text)[1] for name in ("row", "now")}
+    his.put(one, json={"name": "Long Hills"})
+    for more in ({"json": {"row": row, "all": True, "version": seen}},
+                 {"json": {"row": row, "all": True}, "headers": {"If-Match": f'"{seen}"'}}):  # fmt: skip
+        answer = his.post(url, **more)
+        assert answer.status_code == 409 and "meanwhile" in answer.json["message"], answer.text
+    told = screen.post(f"/crm_client/{number}/_past", data={**form, "all": "1"}, follow_redirects=True).text
+    assert "changed this record meanwhile" in told and "Long Hills" in told and his.get(one).json["result"]["name"] == "Long Hills"
+    # A line that somebody wrote counts as well.
+    form["now"] = re.search('name="now" value="([0-9]+)"', told)[1]
+    assert his.post("/api/v1/crm_contact/", json={"client": number, "name": "Ada"}).status_code == 201
+    told = screen.post(f"/crm_client/{number}/_past", data={**form, "all": "1"}, follow_redirects=True).text
+    assert "changed this record meanwhile" in told and his.get(one).json["result"]["name"] == "Long Hills"
+    form["now"] = re.search('name="now" value="([0-9]+)"', told)[1]
+    told = screen.post(f"/crm_client/{number}/_past", data={**form, "all": "1"}, follow_redirects=True).text
+    assert "things are as they were" in told and his.get(one).json["result"]["name"] == "Far Hills"
+    version = his.get(one).json["result"]["version"]
+    assert his.post(url, json={"row": row, "all": True, "version": version}).json["changed"] == 0
