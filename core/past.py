@@ -16,7 +16,7 @@ from sqlalchemy import inspect, select, union_all
 from core.db import db
 from core.fields import Field
 from core.journal import LOOKING, journal
-from core.model import links_to
+from core.model import fields_of, links_to
 from core.undo import stored
 
 QUIET = {"mortise_rules": False}
@@ -55,6 +55,11 @@ class Past:
 def parts_of(model: type) -> list[tuple[type, Field]]:
     """(model, link) of everything whose records are parts of ``model``'s."""
     return [(other, link) for other, link in links_to(model) if link.part_of]
+
+
+def is_gone(model: Any, name: str) -> bool:
+    """Was this a field that an administrator had made and deleted? One that sleeps with its addon is not gone."""
+    return name not in model.__fields__ and name not in fields_of(model)
 
 
 def moments(model: type, record_id: int, parts: Sequence[tuple[type, Field]] = ()) -> list[Moment]:

@@ -13,8 +13,7 @@ from core.errors import Broken, Conflict, Refused
 from core.fields import Field
 from core.guard import refusal
 from core.i18n import gettext as _
-from core.model import fields_of
-from core.past import Moment, Past, Values, moments, pasts
+from core.past import Moment, Past, Values, is_gone, moments, pasts
 from core.past_back import changed_meanwhile, restore
 from core.records import records
 from core.rules import may, rights, visible_ids
@@ -138,7 +137,7 @@ def _seen(model: Any, values: Values) -> Values:
 def _open(model: Any, name: str) -> bool:
     if name in readable(model):
         return True
-    return name not in fields_of(model) and rights().level in ("administrator", "system_administrator")
+    return is_gone(model, name) and rights().level in ("administrator", "system_administrator")
 
 
 def _open_lines(other: Any, lines: dict[int, Values]) -> dict[int, Values]:

@@ -16,8 +16,8 @@ from core.fields import Field
 from core.files import File
 from core.i18n import gettext as _
 from core.i18n import ngettext
-from core.model import fields_of, model_label
-from core.past import Moment, Past, Values, moments, pasts
+from core.model import model_label
+from core.past import Moment, Past, Values, is_gone, moments, pasts
 from core.past_back import changed_meanwhile, differing, restore
 from core.records import records
 from core.rules import may, rights, visible_ids
@@ -151,7 +151,7 @@ def _file_url(one: Field, value: Any, files: set[int]) -> str:
 
 
 def _gone_fields(model: type, then: Values, here: Values) -> list[SimpleNamespace]:
-    names = [name for name in dict.fromkeys((*then, *here)) if name not in fields_of(model)]
+    names = [name for name in dict.fromkeys((*then, *here)) if is_gone(model, name)]
     if not names:
         return []
     # What kind a field was is known for good, since no other may have its name.
