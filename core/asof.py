@@ -7,6 +7,7 @@ Rights are those of today: a record that is there is told to whoever may read it
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
@@ -35,6 +36,8 @@ from core.trash import oldest, sees_all
 from core.undo import stored
 
 MADE = ("created_at", "created_by_id")
+NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+"""The character that PostgreSQL has no place for, as JSON writes it; after an odd backslash more it is six letters that somebody typed."""
 MOST_CHANGES = 10_000
 """So many changes of one kind of record are read backwards for one page; it takes about a second."""
 
@@ -129,12 +132,12 @@ class Then:
                 values, kept = None, json.loads(deletion.changes)
                 kept = {name: pair[0] for name, pair in kept.items() if isinstance(pair, list)}
             state: Values | None = values
+            erased = False
             for row in changes:
-                if row.verb == "delete" and row.digest is not None:
-                    state = None
-                    self.unknown += row is changes[-1]
-                    continue
-                state = before(self.model, state, row)
+                # What came before an erased deletion tells of single fields only; an older deletion has kept them all.
+                erased = row.verb != "create" and (row.digest is not None if row.verb == "delete" else erased)
+                state = None if erased else before(self.model, state, row)
+            self.unknown += erased
             if state is None:
                 continue
             if number not in present:
@@ -270,7 +273,7 @@ def _as_table(types: dict[str, Any], rows: list[dict[str, Any]], name: str) -> A
     if not db.is_sqlite:
         sent = json.dumps([{key: _as_json(value) for key, value in row.items() if key in types} for row in rows], ensure_ascii=False)
         columns = [sa.column(key, type_) for key, type_ in types.items()]
-        made = func.jsonb_to_recordset(sa.cast(literal(sent.replace("\\u0000", ""), Text), JSONB))
+        made = func.jsonb_to_recordset(sa.cast(literal(NUL.sub(r"\1", sent), Text), JSONB))
         return select(made.table_valued(*columns).render_derived(with_types=True)).cte(name)
     dialect = db.engine.dialect  # type: ignore[union-attr]
     processors = [(key, type_.dialect_impl(dialect).bind_processor(dialect)) for key, type_ in types.items()]

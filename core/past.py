@@ -16,7 +16,7 @@ from sqlalchemy import inspect, select, union_all
 from core.db import db
 from core.fields import Field
 from core.journal import LOOKING, journal
-from core.model import links_to
+from core.model import fields_of, links_to
 from core.undo import stored
 
 QUIET = {"mortise_rules": False}
@@ -48,6 +48,8 @@ class Past:
     """None when it was not there: not made yet, or deleted."""
     parts: dict[type, dict[int, Values]] = field(default_factory=dict)
     """{model of a line: {id: its values}}."""
+    elsewhere: dict[type, dict[int, Values]] = field(default_factory=dict)
+    """The same of lines that were a part of another record, and are or were one of this at another of the moments asked for."""
 
 
 def parts_of(model: type) -> list[tuple[type, Field]]:
@@ -55,15 +57,21 @@ def parts_of(model: type) -> list[tuple[type, Field]]:
     return [(other, link) for other, link in links_to(model) if link.part_of]
 
 
+def is_gone(model: Any, name: str) -> bool:
+    """Was this a field that an administrator had made and deleted? One that sleeps with its addon is not gone."""
+    return name not in model.__fields__ and name not in fields_of(model)
+
+
 def moments(model: type, record_id: int, parts: Sequence[tuple[type, Field]] = ()) -> list[Moment]:
     """The changes of a record and its lines, oldest first; one statement. What one save has written is one moment."""
-    columns = (journal.c.id, journal.c.at, journal.c.user_id, journal.c.batch_id, journal.c.digest)
+    columns = [journal.c[name] for name in ("id", "at", "user_id", "batch_id", "digest")]
     own = select(*columns).where(journal.c.model == model.__tablename__, journal.c.record_id == record_id, journal.c.verb.in_(WRITES))
     lines = [
         select(*columns).where(journal.c.model == other.__tablename__, journal.c.part_of_id == record_id, journal.c.verb.in_(WRITES))
         for other, _link in parts
     ]
-    every = union_all(own, *lines).subquery()
+    came = [_arrivals(columns, other, link, record_id) for other, link in parts]
+    every = union_all(own, *lines, *came).subquery()
     rows = db.session.execute(select(every).order_by(every.c.id.desc()).limit(MOST_MOMENTS)).all()
     found: list[Moment] = []
     for row in rows:
@@ -80,14 +88,23 @@ def rows_with_parts(model: type, record_id: int, parts: Sequence[tuple[Any, Fiel
     for other, link in parts:
         rows = select(*columns).where(journal.c.model == other.__tablename__, journal.c.verb.in_(WRITES))
         newest.append(rows.where(journal.c.part_of_id == record_id))
-        # A line that came from another record says there what it was a part of before.
-        lines = select(other.__table__.c.id).where(other.__table__.c[link.key] == record_id)
-        moved = [journal.c.changes.contains(word, autoescape=True) for word in (f'"{link.name}":[', f",{record_id}]")]
-        newest.append(rows.where(journal.c.record_id.in_(lines), journal.c.verb == "edit", journal.c.part_of_id != record_id, *moved))
+        newest.append(_arrivals(columns, other, link, record_id))
     some = [select(one.order_by(journal.c.id.desc()).limit(limit).subquery()) for one in newest]
     every = (union_all(*some) if len(some) > 1 else some[0]).subquery()
     query = select(every).order_by(every.c.id.desc()).limit(limit)
     return list(db.session.execute(query, execution_options=QUIET).all())
+
+
+def _arrivals(columns: Sequence[Any], other: Any, link: Field, record_id: int) -> Any:
+    """The rows of lines that came from another record: they say what a line was a part of before, so not of this one."""
+    table, earlier = other.__table__, journal.alias()
+    now = select(table.c.id).where(table.c[link.key] == record_id)
+    once = select(earlier.c.record_id).where(earlier.c.model == table.name, earlier.c.part_of_id == record_id)
+    words = (f'"{link.name}":[', f",{record_id}]")
+    return select(*columns).where(
+        journal.c.model == table.name, journal.c.verb == "edit", journal.c.record_id.in_(now.union_all(once)),
+        journal.c.part_of_id != record_id, *(journal.c.changes.contains(word, autoescape=True) for word in words),
+    )  # fmt: skip
 
 
 def pasts(model: type, record_id: int, after: Sequence[int], parts: Sequence[tuple[type, Field]] = ()) -> list[Past]:
@@ -102,8 +119,10 @@ def pasts(model: type, record_id: int, after: Sequence[int], parts: Sequence[tup
     for other, link in parts:
         for one, states in _rewound(other, _ever(other, link, record_id, places[-1]), places).items():
             for place, values in states.items():
-                if values is not None and values.get(link.name) == record_id:
-                    found[place].parts.setdefault(other, {})[one] = values
+                if values is not None:
+                    past = found[place]
+                    mine = past.parts if values.get(link.name) == record_id else past.elsewhere
+                    mine.setdefault(other, {})[one] = values
     return [found[one] for one in after]
 
 

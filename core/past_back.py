@@ -17,6 +17,7 @@ from core.model import fields_of
 from core.past import Past, Values, parts_of, pasts, values_of
 from core.records import records
 from core.rules import may
+from core.trash import went_along
 from core.undo import take_back
 
 Line = tuple[str, int]
@@ -28,6 +29,11 @@ def differing(model: type, then: Values, here: Values) -> list[str]:
     known = fields_of(model)
     names = [name for name in dict.fromkeys((*then, *here)) if name in known and then.get(name) != here.get(name)]
     return [name for name in names if not known[name].system and known[name].kind.name != "formula"]
+
+
+def changed_meanwhile() -> str:
+    """What is told when the record is not any more what the difference was shown to."""
+    return _("Somebody changed this record meanwhile. Look at what differs once more, then bring it back.")
 
 
 def restore(record: Any, row: int, names: Collection[str] | None = None, lines: Collection[Line] | None = None) -> int:
@@ -55,15 +61,22 @@ def _fields(model: type, record: Any, then: Values, here: Values, names: Collect
     if wrong := {name: sentence for name in names or () if (sentence := gate.writable(name, known.get(name)))}:
         raise Invalid(wrong)
     changed = differing(model, then, here)
-    wanted = [name for name in changed if (gate.writable(name, known[name]) is None if names is None else name in names)]
+    wanted = [name for name in changed if name in names] if names is not None else _possible(gate, changed, then)
     if wanted:
         gate.edit(record, {name: then.get(name) for name in wanted})
     return len(wanted)
 
 
+def _possible(gate: Any, changed: list[str], then: Values) -> list[str]:
+    """Those that the person may write, without what must not be empty today and was: a field that was made, or made required, since."""
+    known = fields_of(gate.model)
+    some = [name for name in changed if gate.writable(name, known[name]) is None]
+    return [name for name in some if not (known[name].required and then.get(name) in (None, "", []))]
+
+
 def _lines(other: Any, link: str, then: Past, here: Past, lines: Collection[Line] | None, record: Any) -> int:
     table, count = other.__tablename__, 0
-    before, after = then.parts.get(other, {}), here.parts.get(other, {})
+    before, after, elsewhere = (some.get(other, {}) for some in (then.parts, here.parts, then.elsewhere))
     chosen = [one for one in sorted({*before, *after}) if before.get(one) != after.get(one) and (lines is None or (table, one) in lines)]
     if not chosen or (lines is None and not actor().system and not enabled(other.addon)):
         # What sleeps with its addon stays as it is; named, it is refused below.
@@ -73,18 +86,33 @@ def _lines(other: Any, link: str, then: Past, here: Past, lines: Collection[Line
     if gone:
         _come_back(other, gone, record)
     stored = {one.id: one for one in gate.many(chosen)}
+    # What came from another record goes back there: to where it was then, or was made since.
+    fresh = [one for one in chosen if one not in before]
+    homes = _made_in(other, fresh) | {one: values[link] for one, values in elsewhere.items() if values.get(link)}
     for one in chosen:
         if one not in stored:
             raise Refused(_("A line of then is out of your reach, so nothing was changed."))
-        if one not in before:
+        if one not in before and homes.get(one, record.id) != record.id:
+            gate.edit(stored[one], {link: homes[one]})
+        elif one not in before:
             gate.delete(stored[one])
         else:
             present = values_of(stored[one])
-            names = [name for name in differing(other, before[one], present) if gate.writable(name, fields_of(other)[name]) is None]
+            names = _possible(gate, differing(other, before[one], present), before[one])
             if names:
                 gate.edit(stored[one], {name: before[one].get(name) for name in names})
         count += 1
     return count
+
+
+def _made_in(other: Any, ids: list[int]) -> dict[int, int]:
+    """{line: the record that it was made as a part of}."""
+    if not ids:
+        return {}
+    made = (journal.c.model == other.__tablename__) & journal.c.record_id.in_(ids) & (journal.c.verb == "create")
+    rows = db.session.execute(select(journal.c.record_id, journal.c.part_of_id).where(made).order_by(journal.c.id.desc()))
+    # What came back out of the trash has several; the first counts.
+    return {row.record_id: row.part_of_id for row in rows}
 
 
 def _come_back(other: Any, ids: list[int], record: Any) -> None:
@@ -100,5 +128,8 @@ def _come_back(other: Any, ids: list[int], record: Any) -> None:
         journal.c.model == other.__tablename__, journal.c.record_id.in_(wanted), journal.c.verb == "delete"
     )
     rows = {row.record_id: row for row in db.session.execute(query.order_by(journal.c.id))}
-    if clashes := take_back([rows[one] for one in wanted if one in rows]):
-        raise Conflict(clashes[0].sentence)
+    # With its files, shares and whatever else went with it.
+    every = {one.id: one for row in rows.values() for one in went_along(row)}
+    for clash in take_back([every[number] for number in sorted(every, reverse=True)]):
+        if clash.model == other.__tablename__ and clash.record_id in wanted:
+            raise Conflict(clash.sentence)

@@ -156,7 +156,7 @@ def restore(number: int, stayed: list[Clash] | None = None) -> Any:
     if db.session.execute(select(model.id).where(model.id == row.record_id), execution_options=QUIET).first():
         raise Conflict(_("This is there again already."))
     with batch(_("Brought back: %(title)s", title=_title(model, row))):
-        clashes = take_back(_along(row))
+        clashes = take_back(went_along(row))
         made_by = batch_id()
     for one in clashes:
         if one.model == row.model and one.record_id == row.record_id:
@@ -171,7 +171,7 @@ def restore(number: int, stayed: list[Clash] | None = None) -> Any:
     return found
 
 
-def _along(row: Any) -> list[Any]:
+def went_along(row: Any) -> list[Any]:
     """The row of a deletion and all rows of its batch that went with it, newest first."""
     found = {row.id: row}
     queue = [row]

@@ -41,6 +41,7 @@ BACK = {
     "required": ["row"],
     "properties": {
         "row": {**NUMBER, "minimum": 1},
+        "version": {**NUMBER, "description": "As it was read with the record; another version is refused"},
         "all": {"type": "boolean", "enum": [True], "description": "All that may be written; else the fields and lines that are named"},
         "fields": {"type": "array", "items": TEXT},
         "lines": {
@@ -94,8 +95,9 @@ def describe_past(spec: Any, model: Any) -> None:
     made = {"get": operation(model, "Earlier states", PAST, (400, 401, 403, 404), parameters=words)}
     if may("edit", model):
         made["post"] = operation(
-            model, "Make as it was", DONE_BACK, (400, 401, 403, 404, 409, 415, 422), body="Back", parameters=("id", "Idempotency-Key")
-        )
+            model, "Make as it was", DONE_BACK, (400, 401, 403, 404, 409, 415, 422), body="Back",
+            parameters=("id", "If-Match", "Idempotency-Key"),
+        )  # fmt: skip
     spec.path(path=f"/api/v1/{model.__tablename__}/{{id}}/past", operations=made)
 
 

@@ -9,13 +9,12 @@ from typing import Any
 from flask import request
 
 from core.asof_list import read_day
-from core.errors import Broken, Refused
+from core.errors import Broken, Conflict, Refused
 from core.fields import Field
 from core.guard import refusal
 from core.i18n import gettext as _
-from core.model import fields_of
-from core.past import Moment, Past, Values, moments, pasts
-from core.past_back import restore
+from core.past import Moment, Past, Values, is_gone, moments, pasts
+from core.past_back import changed_meanwhile, restore
 from core.records import records
 from core.rules import may, rights, visible_ids
 from core.web.api import body_of_request, chosen_columns, list_question, only_known, readable
@@ -75,11 +74,13 @@ def past_answer(model: Any, record_id: int) -> dict[str, Any]:
 
 def back_answer(model: Any, record_id: int) -> dict[str, Any]:
     """Make a record what it was after ``row``: all of it, or the ``fields`` and ``lines`` that the body names."""
-    body, _version = body_of_request()
+    body, version = body_of_request()
     gate = records(model)
     record = gate.get(record_id, lock=True)
     if not (verdict := may("edit", record)):
         raise Refused(refusal("edit", model), verdict)
+    if version is not None and version != record.version:
+        raise Conflict(changed_meanwhile(), version=record.version)
     if unknown := set(body) - {"row", "fields", "lines", "all"}:
         raise Broken(_("There is no field “%(name)s”.", name=sorted(unknown)[0][:60]))
     row, fields, lines = body.get("row"), body.get("fields", []), body.get("lines", [])
@@ -136,7 +137,7 @@ def _seen(model: Any, values: Values) -> Values:
 def _open(model: Any, name: str) -> bool:
     if name in readable(model):
         return True
-    return name not in fields_of(model) and rights().level in ("administrator", "system_administrator")
+    return is_gone(model, name) and rights().level in ("administrator", "system_administrator")
 
 
 def _open_lines(other: Any, lines: dict[int, Values]) -> dict[int, Values]:

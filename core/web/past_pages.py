@@ -16,9 +16,9 @@ from core.fields import Field
 from core.files import File
 from core.i18n import gettext as _
 from core.i18n import ngettext
-from core.model import fields_of, model_label
-from core.past import Moment, Past, Values, moments, pasts
-from core.past_back import differing, restore
+from core.model import model_label
+from core.past import Moment, Past, Values, is_gone, moments, pasts
+from core.past_back import changed_meanwhile, differing, restore
 from core.records import records
 from core.rules import may, rights, visible_ids
 from core.web.cells import change_texts, linked_in, names_of_files
@@ -47,6 +47,11 @@ def back(table: str, record_id: int) -> Any:
         raise Refused(_("You may not change “%(title)s”.", title=str(record)), verdict)
     row = _number(request.form.get("row", ""))
     here = address(f"/{table}/{record_id}/_past", row=row)
+    # What has changed since the page was shown is looked at first, and not overwritten unseen.
+    newest = moments(view.model, record_id, seen_parts(view.model))[-1:]
+    if newest and newest[0].row != _number(request.form.get("now", str(newest[0].row))):
+        say(changed_meanwhile(), icon="alert-triangle")
+        return redirect(here)
     names: list[str] | None = None
     lines: list[tuple[str, int]] | None = None
     if not request.form.get("all"):
@@ -78,7 +83,7 @@ def _page(view: Any, record: Any) -> SimpleNamespace:
     page = SimpleNamespace(
         title=_("Earlier states of “%(title)s”", title=str(record)), list_url=f"/{table}/", list_title=model_label(model, many=True),
         record_url=f"/{table}/{record.id}", record_title=str(record), url=f"/{table}/{record.id}/_past", last=len(known) - 1,
-        one=None, other=None, changed=[], same=[], lines=[], gone=False, may_restore=False, before_url="", after_url="",
+        one=None, other=None, changed=[], same=[], lines=[], gone=False, may_restore=False, now=0, before_url="", after_url="",
     )  # fmt: skip
     if not known:
         return page
@@ -86,6 +91,7 @@ def _page(view: Any, record: Any) -> SimpleNamespace:
     second = _place(known, request.args.get("with"), request.args.get("m"), len(known) - 1)
     then, here = pasts(model, record.id, [known[first].row, known[second].row], parts)
     names = people([known[first].user_id, known[second].user_id])
+    page.now = known[-1].row
     page.one, page.other = _moment(known, first, names), _moment(known, second, names)
     page.gone = then.values is None or here.values is None
     now = second == len(known) - 1
@@ -145,7 +151,7 @@ def _file_url(one: Field, value: Any, files: set[int]) -> str:
 
 
 def _gone_fields(model: type, then: Values, here: Values) -> list[SimpleNamespace]:
-    names = [name for name in dict.fromkeys((*then, *here)) if name not in fields_of(model)]
+    names = [name for name in dict.fromkeys((*then, *here)) if is_gone(model, name)]
     if not names:
         return []
     # What kind a field was is known for good, since no other may have its name.

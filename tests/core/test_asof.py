@@ -264,3 +264,39 @@ def test_a_page_of_the_past_takes_few_statements(app, acting_as, create, create_
             counts.append(len(told))
             assert page.count == 30 and len(page.rows) == 10 and page.rows[0].name == "Hill 0"
     assert max(counts) <= 14, counts
+
+
+@both_databases
+def test_a_record_that_was_erased_is_counted_and_not_shown_without_its_values(app, api_as, login_as, create, create_user, clock):
+    from core.journal_erase import erase
+    from core.seal import seal
+
+    clock.set(FIRST)
+    chief = create_user("chief", level="system_administrator")
+    number = create("crm_client", name="Far Hills", owner=chief).id
+    create("crm_client", name="Near Hills", owner=chief)
+    day, his = day_before(clock), api_as(chief)
+    # Edited between that day and the deletion: that row alone would tell a record without a name.
+    assert his.put(f"/api/v1/crm_client/{number}", json={"name": "Long Hills"}).status_code == 200
+    assert his.delete(f"/api/v1/crm_client/{number}").status_code in (200, 204)
+    seal(5000)
+    db.session.commit()
+    with system("a test"):
+        erase(model_of("crm_client"), number)
+        db.session.commit()
+    told = his.get(f"/api/v1/crm_client/?as_of={day}").json
+    assert [one["name"] for one in told["result"]] == ["Near Hills"] and (told["gone"], told["unknown"]) == ([], 1)
+
+
+@both_databases
+def test_letters_that_json_writes_for_a_missing_character_do_not_close_a_day(app, api_as, create, create_user, clock):
+    clock.set(FIRST)
+    li = create_user("li", roles=["Sales manager"])
+    names = ["end\\u0000", "mid\\u0000dle", "two\\\\u0000"]
+    ids = [create("crm_client", name=name, owner=li).id for name in names]
+    day, his = day_before(clock), api_as(li)
+    for number in ids:
+        assert his.put(f"/api/v1/crm_client/{number}", json={"name": "Plain"}).status_code == 200
+    answer = his.get(f"/api/v1/crm_client/?as_of={day}&order=id")
+    assert answer.status_code == 200, answer.text
+    assert [one["name"] for one in answer.json["result"]] == names

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextvars
+import io
+import re
 import threading
 from typing import Any
 
 from sqlalchemy import func, select
 
 from core.addons import disable, enable
+from core.custom import CustomField
 from core.db import db
 from core.journal import journal
 from core.model import model_of
 from core.people import FieldRight, RoleRow
+from core.records import records
 from core.testing import both_databases
 
 
@@ -167,3 +171,105 @@ def test_of_two_who_bring_the_same_back_at_once_one_does_and_the_other_hears_why
         lines = select(func.count()).select_from(contact).where(contact.client_id == number)
         assert db.session.execute(lines).scalar_one() == 1
         db.session.commit()
+
+
+@both_databases
+def test_a_line_that_came_from_another_record_is_a_moment_and_goes_back_there(app, api_as, login_as, create, create_user):
+    li = create_user("li", roles=["Sales manager"])
+    far, near = create("crm_client", name="Far Hills", owner=li).id, create("crm_client", name="Near Hills", owner=li).id
+    his, url = api_as(li), f"/api/v1/crm_client/{near}/past"
+    ada = his.post("/api/v1/crm_contact/", json={"client": far, "name": "Ada"}).json["id"]
+    contact = f"/api/v1/crm_contact/{ada}"
+    made = his.get(url).json["result"][-1]["row"]
+    assert his.put(contact, json={"client": near}).status_code == 200
+    came = his.get(url).json["result"][-1]["row"]
+    assert came > made and [one["id"] for one in his.get(f"{url}?row={came}").json["lines"]["crm_contact"]] == [ada]
+    page = login_as(li).get(f"/crm_client/{near}/_past?row={made}").text
+    assert "Ada" in page and "not there then" in page
+    assert his.post(url, json={"row": made, "all": True}).json["changed"] == 1
+    assert his.get(contact).json["result"]["client"] == far
+    # Both moments stay, also once the line has left for good; and the history tells of them.
+    assert his.put(contact, json={"client": near}).status_code == 200
+    assert his.delete(contact).status_code in (200, 204)
+    assert len(his.get(url).json["result"]) == 5
+    told = login_as(li).get(f"/crm_client/{near}/_history").text
+    assert told.count('<span class="m-dim">Contact ') == 4, told
+    # Where it came from is gone by now: a sentence, and nothing half done.
+    ben = his.post("/api/v1/crm_contact/", json={"client": far, "name": "Ben"}).json["id"]
+    assert his.put(f"/api/v1/crm_contact/{ben}", json={"client": near}).status_code == 200
+    assert his.delete(f"/api/v1/crm_client/{far}").status_code in (200, 204)
+    answer = his.post(url, json={"row": made, "all": True})
+    assert answer.status_code in (409, 422) and "message" in answer.json, answer.text
+    assert his.get(f"/api/v1/crm_contact/{ben}").json["result"]["client"] == near
+
+
+@both_databases
+def test_a_field_that_is_required_since_does_not_keep_the_rest_from_coming_back(app, api_as, acting_as, create_user):
+    chief = create_user("chief", level="system_administrator")
+    his = api_as(chief)
+    number = his.post("/api/v1/crm_client/", json={"name": "Far Hills"}).json["id"]
+    ada = his.post("/api/v1/crm_contact/", json={"client": number, "name": "Ada"}).json["id"]
+    url = f"/api/v1/crm_client/{number}/past"
+    made = his.get(url).json["result"][-1]["row"]
+    with acting_as(chief):
+        for table in ("crm_client", "crm_contact"):
+            records(CustomField).create({"model": table, "title": "Size", "kind": "integer", "required": True})
+        db.session.commit()
+    assert his.put(f"/api/v1/crm_client/{number}", json={"name": "Near Hills", "x_size": 4}).status_code == 200
+    assert his.put(f"/api/v1/crm_contact/{ada}", json={"name": "Adele", "x_size": 5}).status_code == 200
+    answer = his.post(url, json={"row": made, "all": True})
+    assert answer.status_code == 200 and answer.json["changed"] == 2, answer.text
+    told = [his.get(f"/api/v1/{one}").json["result"] for one in (f"crm_client/{number}", f"crm_contact/{ada}")]
+    assert [(one["name"], one["x_size"]) for one in told] == [("Far Hills", 4), ("Ada", 5)]
+    # Asked for by its name it is told why not.
+    assert his.post(url, json={"row": made, "fields": ["x_size"]}).status_code == 422
+
+
+@both_databases
+def test_a_line_comes_back_with_its_files_and_shares(app, api_as, login_as, create, create_user):
+    chief, wang = create_user("chief", level="system_administrator"), create_user("wang")
+    his, screen = api_as(chief), login_as(chief)
+    create(CustomField, model="crm_contact", title="Scan", kind="file")
+    number = his.post("/api/v1/crm_client/", json={"name": "Far Hills"}).json["id"]
+    ada = his.post("/api/v1/crm_contact/", json={"client": number, "name": "Ada"}).json["id"]
+    sent = {"name": "Ada", "client": number, "x_scan": (io.BytesIO(b"a lease"), "lease.txt")}
+    assert screen.post(f"/crm_contact/{ada}", data=sent).status_code == 302
+    create("core_share", model="crm_contact", record_id=ada, user=wang, access="read")
+    url, line = f"/api/v1/crm_client/{number}/past", f"/api/v1/crm_contact/{ada}"
+    file, row = his.get(line).json["result"]["x_scan"], his.get(url).json["result"][-1]["row"]
+    assert his.delete(line).status_code == 200 and screen.get(f"/file/{file}").status_code == 404
+    answer = his.post(url, json={"row": row, "lines": [{"model": "crm_contact", "id": ada}]})
+    assert answer.status_code == 200 and his.get(line).json["result"]["x_scan"] == file, answer.text
+    with screen.get(f"/file/{file}") as saved:
+        assert saved.status_code == 200 and saved.data == b"a lease"
+    shares = model_of("core_share")
+    assert db.session.execute(select(func.count()).select_from(shares).where(shares.record_id == ada)).scalar_one() == 1
+
+
+@both_databases
+def test_what_somebody_changed_meanwhile_is_not_overwritten_unseen(app, api_as, login_as, create_user):
+    li = create_user("li", roles=["Sales manager"])
+    his, screen = api_as(li), login_as(li)
+    number = his.post("/api/v1/crm_client/", json={"name": "Far Hills"}).json["id"]
+    one, url = f"/api/v1/crm_client/{number}", f"/api/v1/crm_client/{number}/past"
+    row = his.get(url).json["result"][-1]["row"]
+    his.put(one, json={"name": "Near Hills"})
+    seen, page = his.get(one).json["result"]["version"], f"/crm_client/{number}/_past?row={row}"
+    form = {name: re.search(f'name="{name}" value="([0-9]+)"', screen.get(page).text)[1] for name in ("row", "now")}
+    his.put(one, json={"name": "Long Hills"})
+    for more in ({"json": {"row": row, "all": True, "version": seen}},
+                 {"json": {"row": row, "all": True}, "headers": {"If-Match": f'"{seen}"'}}):  # fmt: skip
+        answer = his.post(url, **more)
+        assert answer.status_code == 409 and "meanwhile" in answer.json["message"], answer.text
+    told = screen.post(f"/crm_client/{number}/_past", data={**form, "all": "1"}, follow_redirects=True).text
+    assert "changed this record meanwhile" in told and "Long Hills" in told and his.get(one).json["result"]["name"] == "Long Hills"
+    # A line that somebody wrote counts as well.
+    form["now"] = re.search('name="now" value="([0-9]+)"', told)[1]
+    assert his.post("/api/v1/crm_contact/", json={"client": number, "name": "Ada"}).status_code == 201
+    told = screen.post(f"/crm_client/{number}/_past", data={**form, "all": "1"}, follow_redirects=True).text
+    assert "changed this record meanwhile" in told and his.get(one).json["result"]["name"] == "Long Hills"
+    form["now"] = re.search('name="now" value="([0-9]+)"', told)[1]
+    told = screen.post(f"/crm_client/{number}/_past", data={**form, "all": "1"}, follow_redirects=True).text
+    assert "things are as they were" in told and his.get(one).json["result"]["name"] == "Far Hills"
+    version = his.get(one).json["result"]["version"]
+    assert his.post(url, json={"row": row, "all": True, "version": version}).json["changed"] == 0
